@@ -1,0 +1,21 @@
+"""Clouds in three dimensions: cubes, where they come from, and the maps they cast on the sky."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["projection", "readers", "simulation", "synthetic"],
+    submod_attrs={
+        "projection": [
+            "Projection",
+            "column_density",
+            "mass_weighted_density",
+            "max_density",
+            "project",
+            "volume_weighted_density",
+        ],
+        "readers": ["open_cube", "save_cube"],
+        "simulation": ["SimulationCube"],
+        "synthetic": ["synthetic_cloud"],
+    },
+)
