@@ -69,7 +69,7 @@ bench: $(VENV)/.ok-test
 	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-disable-gc -s -W default
 
 notebooks: $(VENV)/.ok
-	cd notebooks && for source in *.py; do ../$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --update-metadata '{"jupytext": null}' "$$source"; done
+	cd notebooks && for source in *.py; do ../$(BIN)/jupytext --quiet --update --to ipynb --set-kernel python3 "$$source"; done
 
 lint: $(VENV)/.ok-test
 	$(BIN)/ruff check .
