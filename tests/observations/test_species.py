@@ -11,8 +11,24 @@ from polaris_lab.observations.species import SPECIES, parse_unit
 
 @pytest.mark.parametrize(
     "text",
-    "cm-2|cm^-2|cm^(-2)|cm**-2|cm**(-2)|cm^{-2}|1/cm^2|/cm2|CM-2|[cm-2]|H2/cm^2|N(H2) [cm^-2]|N_H2 cm-2|"
-    "H2 molecules / cm^2|cm-2 (H2)| cm^-2 ".split("|"),
+    [
+        "cm-2",
+        "cm^-2",
+        "cm^(-2)",
+        "cm**-2",
+        "cm**(-2)",
+        "cm^{-2}",
+        "1/cm^2",
+        "/cm2",
+        "CM-2",
+        "[cm-2]",
+        "H2/cm^2",
+        "N(H2) [cm^-2]",
+        "N_H2 cm-2",
+        "H2 molecules / cm^2",
+        "cm-2 (H2)",
+        " cm^-2 ",
+    ],
 )
 def test_per_square_centimetre(text):
     assert parse_unit(text) == u.cm**-2
