@@ -1,10 +1,11 @@
 """map_tasks keeps the order, whoever does the work, and lets an error through."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from polaris_lab.parallel import map_tasks, worker_count
+from polaris_lab.parallel import map_tasks, share_rows, thread_count, worker_count
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -65,3 +66,30 @@ def test_a_real_cluster_gives_the_same():
         distributed.Client(cluster) as client,
     ):
         assert list(map_tasks(math.sqrt, [4, 9], client=client)) == [2, 3]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 1000])
+def test_rows_are_shared_out_once_each_and_in_order(rows):
+    taken = share_rows(lambda first, last: list(range(first, last)), rows)
+    assert [row for part in taken for row in part] == list(range(rows))
+
+
+def test_an_error_of_one_share_is_raised():
+    def kernel(first, last):
+        if last == 1000:
+            raise ValueError("the last share is bad")
+
+    with pytest.raises(ValueError, match="last share"):
+        share_rows(kernel, 1000)
+
+
+def test_many_threads_may_share_rows_at_once():
+    with ThreadPoolExecutor(8) as callers:
+        sums = list(callers.map(lambda _: sum(share_rows(lambda a, b: sum(range(a, b)), 100)), range(50)))
+    assert sums == [4950] * 50
+
+
+@pytest.mark.parametrize(("variable", "expected"), [("1", 1), ("", worker_count()), ("many", worker_count())])
+def test_kernels_keep_to_the_threads_they_are_allowed(monkeypatch, variable, expected):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", variable)
+    assert thread_count() == expected

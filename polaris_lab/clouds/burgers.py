@@ -11,10 +11,6 @@ computed by itself and sums run layer by layer, hence the result does not depend
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any
 
 import numba
 import numpy as np
@@ -22,7 +18,7 @@ from scipy import fft
 from tqdm.auto import tqdm
 
 from polaris_lab.clouds.fields import random_velocity, wave_numbers
-from polaris_lab.parallel import worker_count
+from polaris_lab.parallel import share_rows, thread_count
 
 COURANT = 2.5
 """Cells that the fastest gas crosses in a step; the back-trace stays accurate beyond 1."""
@@ -38,11 +34,6 @@ DRIVEN_BELOW = 3.0
 
 LOWEST = -7.0
 """Floor of ln(rho/<rho>)."""
-
-
-def thread_count() -> int:
-    """Return how many threads the kernels use: the processors at hand, or NUMBA_NUM_THREADS if fewer."""
-    return worker_count(numba.config.NUMBA_NUM_THREADS)
 
 
 def burgers_flow(
@@ -90,16 +81,15 @@ def burgers_flow(
     """
     quiet = turnover_times / (2.0 * mach_number)
     end = quiet + free_fall_times * math.sqrt(3.0 * math.pi**2 / (8.0 * gravity))
-    with ThreadPoolExecutor(thread_count()) as pool:
-        flow = _Flow(size, rng, mach_number, compressive_fraction, pool)
-        time = 0.0
-        with tqdm(total=1.0, disable=not progress, desc=f"cloud {size}^3", bar_format=_BAR) as bar:
-            while time < end * (1 - 1e-9):
-                heavy = time >= quiet * (1 - 1e-9)
-                step = flow.time_step((end if heavy else quiet) - time)
-                flow.advance(step, gravity if heavy else 0.0)
-                time += step
-                bar.update(min(1.0, time / end) - bar.n)
+    flow = _Flow(size, rng, mach_number, compressive_fraction)
+    time = 0.0
+    with tqdm(total=1.0, disable=not progress, desc=f"cloud {size}^3", bar_format=_BAR) as bar:
+        while time < end * (1 - 1e-9):
+            heavy = time >= quiet * (1 - 1e-9)
+            step = flow.time_step((end if heavy else quiet) - time)
+            flow.advance(step, gravity if heavy else 0.0)
+            time += step
+            bar.update(min(1.0, time / end) - bar.n)
     return flow.result()
 
 
@@ -109,9 +99,9 @@ _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 class _Flow:
     """The state of a running flow and its steps."""
 
-    def __init__(self, size, rng, mach_number, compressive_fraction, pool):
-        self.size, self.mach_number, self._pool = size, mach_number, pool
-        self._threads = pool._max_workers
+    def __init__(self, size, rng, mach_number, compressive_fraction):
+        self.size, self.mach_number = size, mach_number
+        self._threads = thread_count()
         draw = {"compressive_fraction": compressive_fraction, "workers": self._threads}
         self.state = np.zeros((size, size, size, 4), np.float32)
         self.state[..., :3] = np.moveaxis(np.float32(mach_number) * random_velocity(rng, size, **draw), 0, -1)
@@ -122,15 +112,6 @@ class _Flow:
         self._sums = np.zeros((size, 3))  # of each layer: largest v^2, sum of rho, sum of rho v^2
         self._largest_speed = float(np.sqrt((self.state[..., :3] ** 2).sum(axis=-1)).max())
 
-    def _run(self, kernel: Callable, *arguments: Any) -> None:
-        """Apply a kernel to all layers, a thread to each share of them."""
-        edges = np.linspace(0, self.size, self._threads + 1).astype(int)
-        parts = [
-            self._pool.submit(kernel, *arguments, int(first), int(last)) for first, last in pairwise(edges)
-        ]
-        for part in parts:
-            part.result()
-
     def time_step(self, remaining: float) -> float:
         """Return the next step: the Courant limit for the gas, a tighter one for sound, or what remains."""
         return min(COURANT / (self.size * self._largest_speed), 0.5 / self.size, remaining)
@@ -139,14 +120,19 @@ class _Flow:
         """Move the gas by one step; `gravity` is 4 pi G in code units, 0 for none."""
         cells = np.float32(step * self.size)
         potential = self._potential(gravity) if gravity else _NO_POTENTIAL
-        self._run(_prepare, self.state, self._traced, cells)
-        self._run(_back_trace, self.state, self._traced, self._moved, cells)
-        self._run(_push, self._moved, potential, self.state, self._sums, cells)
+        share_rows(_prepare, self.size, self.state, self._traced, cells)
+        share_rows(_back_trace, self.size, self.state, self._traced, self._moved, cells)
+        share_rows(_push, self.size, self._moved, potential, self.state, self._sums, cells)
         mass = float(self._sums[:, 1].sum())
         mach_number = math.sqrt(float(self._sums[:, 2].sum()) / mass)
         boost = FORCING * max(0.0, self.mach_number - mach_number)
-        self._run(
-            _drive, self.state, self._driving, np.float32(boost), np.float32(math.log(mass / self.size**3))
+        share_rows(
+            _drive,
+            self.size,
+            self.state,
+            self._driving,
+            np.float32(boost),
+            np.float32(math.log(mass / self.size**3)),
         )
         self._largest_speed = math.sqrt(self._sums[:, 0].max()) + boost * self._largest_driving
 

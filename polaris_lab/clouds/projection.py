@@ -16,7 +16,9 @@ import numba
 import numpy as np
 
 from polaris_lab.clouds.simulation import SimulationCube, axis_index, check_density
+from polaris_lab.parallel import share_rows
 
+_CHUNK = 4096  # pixels whose sums stay in the cache
 _FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums may be reordered; NaN and infinity keep their meaning
 
 
@@ -71,8 +73,9 @@ def project(cube: SimulationCube, *, axis: str = "z") -> Projection:
     kernel = (_along_z, _along_y, _along_x)[index]
     for start, slab in cube.blocks(check=False):  # the kernels check while they add
         rows = slice(None) if index == 0 else slice(start, start + slab.shape[0])
-        bad = kernel(slab, total[rows], square[rows], peak[rows])
-        if bad or not np.isfinite(total[rows]).all():
+        shares = -(-total.size // _CHUNK) if index == 0 else slab.shape[0]  # of the maps: no two threads meet
+        bad = share_rows(kernel, shares, slab, total[rows], square[rows], peak[rows])
+        if any(bad) or not np.isfinite(total[rows]).all():
             check_density(slab, start)
     return Projection(
         column_density=total * cube.cell_size_cm,
@@ -195,7 +198,7 @@ def max_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
 # ordered like the integers of the same bits.
 
 
-@numba.njit(fastmath=_FAST, cache=True)
+@numba.njit(nogil=True, fastmath=_FAST, cache=True)
 def _add_four(first, second, third, fourth, total, square, peak):  # pragma: no cover - compiled
     """Add four rows of cells to a row of the maps; return how many places hold one that is not positive."""
     bad = np.int32(0)
@@ -209,7 +212,7 @@ def _add_four(first, second, third, fourth, total, square, peak):  # pragma: no 
     return bad
 
 
-@numba.njit(fastmath=_FAST, cache=True)
+@numba.njit(nogil=True, fastmath=_FAST, cache=True)
 def _add_one(row, total, square, peak):  # pragma: no cover - compiled
     """Add one row of cells to a row of the maps."""
     bad = np.int32(0)
@@ -222,7 +225,7 @@ def _add_one(row, total, square, peak):  # pragma: no cover - compiled
     return bad
 
 
-@numba.njit(fastmath=_FAST, cache=True)
+@numba.njit(nogil=True, fastmath=_FAST, cache=True)
 def _add_rows(rows, start, stop, total, square, peak):  # pragma: no cover - compiled
     """Add columns start..stop of all rows of a (count, width) array to one row of the maps."""
     bad = 0
@@ -244,31 +247,30 @@ def _add_rows(rows, start, stop, total, square, peak):  # pragma: no cover - com
     return bad
 
 
-@numba.njit(parallel=True, fastmath=_FAST, cache=True)
-def _along_z(slab, total, square, peak):  # pragma: no cover - compiled
+@numba.njit(nogil=True, fastmath=_FAST, cache=True)
+def _along_z(slab, total, square, peak, first, last):  # pragma: no cover - compiled
     """Add a slab to the maps seen along z; return the number of places with a value that is not positive."""
     layers, pixels = slab.shape[0], slab.shape[1] * slab.shape[2]
     cells = slab.reshape(layers, pixels)
     flat_total, flat_square, flat_peak = total.reshape(pixels), square.reshape(pixels), peak.reshape(pixels)
-    chunk = 4096  # pixels whose sums stay in the cache
     bad = 0
-    for i in numba.prange((pixels + chunk - 1) // chunk):
-        start, stop = i * chunk, min((i + 1) * chunk, pixels)
+    for i in range(first, last):
+        start, stop = i * _CHUNK, min((i + 1) * _CHUNK, pixels)
         part = slice(start, stop)
         bad += _add_rows(cells, start, stop, flat_total[part], flat_square[part], flat_peak[part])
     return bad
 
 
-@numba.njit(parallel=True, fastmath=_FAST, cache=True)
-def _along_y(slab, total, square, peak):  # pragma: no cover - compiled
+@numba.njit(nogil=True, fastmath=_FAST, cache=True)
+def _along_y(slab, total, square, peak, first, last):  # pragma: no cover - compiled
     """Fill the rows of the maps seen along y that this slab covers."""
     bad = 0
-    for z in numba.prange(slab.shape[0]):
+    for z in range(first, last):
         bad += _add_rows(slab[z], 0, slab.shape[2], total[z], square[z], peak[z])
     return bad
 
 
-@numba.njit(fastmath=_FAST, cache=True)
+@numba.njit(nogil=True, fastmath=_FAST, cache=True)
 def _reduce_row(row, bits):  # pragma: no cover - compiled
     """Sum, sum of squares, and the largest and smallest bit pattern of a row."""
     first, second = 0.0, 0.0
@@ -283,18 +285,14 @@ def _reduce_row(row, bits):  # pragma: no cover - compiled
     return first, second, largest, smallest
 
 
-@numba.njit(parallel=True, fastmath=_FAST, cache=True)
-def _along_x(slab, total, square, peak):  # pragma: no cover - compiled
+@numba.njit(nogil=True, fastmath=_FAST, cache=True)
+def _along_x(slab, total, square, peak, first, last):  # pragma: no cover - compiled
     """Fill the rows of the maps seen along x that this slab covers."""
     bits, peak_bits = slab.view(np.int32), peak.view(np.int32)
-    bad = 0
-    for z in numba.prange(slab.shape[0]):
-        wrong = 0
+    wrong = 0
+    for z in range(first, last):
         for y in range(slab.shape[1]):
-            first, second, largest, smallest = _reduce_row(slab[z, y], bits[z, y])
-            total[z, y] = first
-            square[z, y] = second
+            total[z, y], square[z, y], largest, smallest = _reduce_row(slab[z, y], bits[z, y])
             peak_bits[z, y] = largest
             wrong += smallest <= 0
-        bad += wrong
-    return bad
+    return wrong
