@@ -4,11 +4,28 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["batches", "calibration", "checkpoints", "lock", "loop", "losses", "metrics", "pairs", "run"],
+    submodules=[
+        "batches",
+        "calibration",
+        "checkpoints",
+        "describe",
+        "folder",
+        "lock",
+        "loop",
+        "losses",
+        "metrics",
+        "pairs",
+        "run",
+        "session",
+        "settings",
+        "validation",
+    ],
     submod_attrs={
         "batches": ["Patches"],
         "calibration": ["calibration_table"],
-        "loop": ["DivergedError", "EpochRecord", "TrainingConfig", "TrainingState", "fit"],
+        "loop": ["DivergedError", "TrainingState", "fit"],
+        "settings": ["EpochRecord", "TrainingConfig"],
+        "lock": ["RunInUseError"],
         "losses": ["register_loss"],
         "metrics": [
             "AccuracyCurve",
