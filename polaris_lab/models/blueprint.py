@@ -134,7 +134,18 @@ class Blueprint:
 
     @classmethod
     def unet(
-        cls, layers: int = 4, base_filters: int = 64, attention: bool = True, **choices: Any
+        cls,
+        layers: int = 4,
+        base_filters: int = 64,
+        attention: bool = True,
+        *,
+        convolutions: int = 1,
+        residual: bool = True,
+        scale_equivariant: bool = True,
+        reference_scale: float = 16.0,
+        dropout: float = 0.0,
+        inputs: Sequence[str] = ("column_density",),
+        output: str = "mass_weighted_density",
     ) -> Blueprint:
         """Return the blueprint of a U-Net: see :func:`polaris_lab.models.presets.unet`.
 
@@ -146,7 +157,18 @@ class Blueprint:
         """
         from polaris_lab.models import presets
 
-        return presets.unet(layers, base_filters, attention, **choices)
+        return presets.unet(
+            layers,
+            base_filters,
+            attention,
+            convolutions=convolutions,
+            residual=residual,
+            scale_equivariant=scale_equivariant,
+            reference_scale=reference_scale,
+            dropout=dropout,
+            inputs=inputs,
+            output=output,
+        )
 
     def node(self, name: str) -> Node:
         """Return the node of this name."""

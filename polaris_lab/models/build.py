@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from polaris_lab.models.blueprint import Blueprint
+from polaris_lab.models.blueprint import Blueprint, Node
 from polaris_lab.models.reference import CHUNK
-from polaris_lab.models.registry import block_class
+from polaris_lab.models.registry import Fitted, block_class, input_names
 
 
 class BlueprintModel(nn.Module):
@@ -92,14 +93,17 @@ class BlueprintModel(nn.Module):
             first: the error names the node.
         """
         values: dict[str, Tensor | None] = dict(self._inputs(inputs))
+        for name, x in values.items():
+            if x.shape != target.shape:
+                raise ValueError(
+                    f"fit_constants: expected the target to have the shape of {name!r} {tuple(x.shape)}, "
+                    f"got {tuple(target.shape)}"
+                )
         for node in self.blueprint.nodes:
             block = self.nodes[node.name]
             arguments = [values[name] for name in node.inputs]
-            if hasattr(block, "fit"):
-                try:
-                    block.fit(*arguments, target=target)
-                except (AttributeError, ValueError) as error:
-                    raise ValueError(f"node {node.name!r}: {error}") from error
+            if isinstance(block, Fitted):
+                _fit(block, node, arguments, target)
             values[node.name] = _value(block, arguments)
         return self
 
@@ -191,6 +195,22 @@ def _receptive_margin(blueprint: Blueprint, blocks: nn.ModuleDict) -> int:
         before = max((reach[name] for name in node.inputs), default=0)
         reach[node.name] = before + getattr(blocks[node.name], "receptive_margin", 0)
     return reach[blueprint.output]
+
+
+def _fit(block: Fitted, node: Node, arguments: list[Tensor | None], target: Tensor) -> None:
+    """Fit a block's constants, handing it the inputs that its method `fit` names."""
+    given = dict(zip(input_names(node.block)[0], zip(node.inputs, arguments, strict=False), strict=False))
+    wanted = {name: given[name] for name in inspect.signature(block.fit).parameters if name != "target"}
+    for source, argument in wanted.values():
+        if argument is None:
+            raise ValueError(
+                f"node {node.name!r}: its constants depend on {source!r}, which has weights to be trained; "
+                "expected an input that is known before training"
+            )
+    try:
+        block.fit(**{name: argument for name, (_, argument) in wanted.items()}, target=target)
+    except ValueError as error:
+        raise ValueError(f"node {node.name!r}: {error}") from error
 
 
 def _value(block: nn.Module, arguments: list[Tensor | None]) -> Tensor | None:

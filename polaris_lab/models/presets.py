@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 from polaris_lab.models.blueprint import Blueprint, Node
 
-REFERENCE_SCALE = 16.0
-"""Default standard deviation [pixels] of the Gaussian that the local mean is taken over."""
-
 
 def unet(
     layers: int = 4,
@@ -19,7 +16,7 @@ def unet(
     convolutions: int = 1,
     residual: bool = True,
     scale_equivariant: bool = True,
-    reference_scale: float = REFERENCE_SCALE,
+    reference_scale: float = 16.0,
     dropout: float = 0.0,
     inputs: Sequence[str] = ("column_density",),
     output: str = "mass_weighted_density",

@@ -2,8 +2,8 @@
 
 A block is an :class:`torch.nn.Module` whose constructor takes JSON keywords. Two attributes are optional:
 ``stride`` (sizes and origins of tiles are multiples of it) and ``receptive_margin`` (how many pixels around
-an output pixel can change it). A block with constants to be fitted before training has a method
-``fit(*inputs, target)``.
+an output pixel can change it). A block with constants to be fitted before training is a
+:class:`Fitted`: its method ``fit`` takes the target and whichever inputs of ``forward`` it needs, by name.
 """
 
 from __future__ import annotations
@@ -12,13 +12,22 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 from polaris_lab import config
 
 BlockClass = TypeVar("BlockClass", bound=type[nn.Module])
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A block whose constants are fitted to the training pixels, in float64, before training."""
+
+    def fit(self, *, target: Tensor) -> None:
+        """Fit; keywords named as inputs of ``forward`` are handed their values, log10 (N, C, H, W)."""
+
 
 _BLOCKS: dict[str, type[nn.Module]] = {}
 
