@@ -4,12 +4,26 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["build", "normalize", "patches", "propose", "scoring", "store"],
+    submodules=[
+        "build",
+        "normalize",
+        "patch_config",
+        "patches",
+        "placement",
+        "proposals",
+        "propose",
+        "scoring",
+        "split",
+        "store",
+        "windows",
+    ],
     submod_attrs={
         "build": ["build_dataset"],
         "normalize": ["LogNormalizer", "symmetry"],
         "patches": ["apply_tiled", "plan_overlapping", "plan_tiles"],
-        "propose": ["PatchConfig", "Proposals", "propose_patches"],
+        "patch_config": ["PatchConfig"],
+        "proposals": ["Proposals"],
+        "propose": ["propose_patches"],
         "scoring": ["acceptance_probability", "difference_score", "smoothness_score"],
         "store": ["PatchDataset"],
     },
