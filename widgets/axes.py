@@ -19,7 +19,7 @@ def bokeh_options() -> Any:
         from bokeh.core.validation import silence
         from bokeh.core.validation.warnings import FIXED_SIZING_MODE
 
-        hv.extension("bokeh", logo=False)
+        hv.extension("bokeh", logo=False, inline=True)  # in a notebook: nothing from outside
         silence(FIXED_SIZING_MODE, True)  # HoloViews sizes the frame and leaves the rest to the browser
     return hv.opts
 
@@ -34,6 +34,19 @@ def common_options(width: int, height: int, title: str) -> dict[str, Any]:
         "active_tools": ["pan"],  # the wheel scrolls the page until a reader asks for zoom
         "hooks": [clean_plot],
     }
+
+
+def curve_options(title: str, width: int, height: int, **more: Any) -> Any:
+    """Return the options of an overlay of curves."""
+    return bokeh_options().Overlay(
+        backend="bokeh",
+        **common_options(width, height, title),
+        legend_position="top_right",
+        show_grid=True,
+        padding=(0.03, 0.05),
+        legend_opts={"background_fill_alpha": 0.85, "border_line_alpha": 0.0, "padding": 4},
+        **more,
+    )
 
 
 def clean_plot(plot: Any, _element: Any) -> None:

@@ -1,8 +1,8 @@
-"""Figures of curves: training histories, accuracies, residuals against density."""
+"""Figures of training histories: curves against the epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import holoviews as hv
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from widgets import style
-from widgets.axes import bokeh_options, common_options
+from widgets.axes import bokeh_options, curve_options
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -59,19 +59,6 @@ def _by_run(history: Any) -> dict[str, pd.DataFrame]:
 _EPOCH = hv.Dimension("epoch", label="epoch")
 
 
-def _curve_options(title: str, width: int, height: int, **more: Any) -> Any:
-    """Return the options of an overlay of curves over epochs."""
-    return bokeh_options().Overlay(
-        backend="bokeh",
-        **common_options(width, height, title),
-        legend_position="top_right",
-        show_grid=True,
-        padding=(0.03, 0.05),
-        legend_opts={"background_fill_alpha": 0.85, "border_line_alpha": 0.0, "padding": 4},
-        **more,
-    )
-
-
 def loss_curves(
     data: Any, *, title: str = "Error of log₁₀ n while training", width: int = 420, height: int = 260
 ) -> hv.Overlay:
@@ -108,7 +95,7 @@ def loss_curves(
             )
         )
     return hv.Overlay(layers).opts(
-        _curve_options(title, width, height, logy=True, ylabel="RMS error [dex]", xlabel="epoch")
+        curve_options(title, width, height, logy=True, ylabel="RMS error [dex]", xlabel="epoch")
     )
 
 
@@ -133,7 +120,7 @@ def accuracy_curve(
         for i, (name, table) in enumerate(_by_run(data).items())
     ]
     return hv.Overlay(layers).opts(
-        _curve_options(title, width, height, ylabel="pixels within 0.3 dex [%]", xlabel="epoch")
+        curve_options(title, width, height, ylabel="pixels within 0.3 dex [%]", xlabel="epoch")
     )
 
 
@@ -162,111 +149,7 @@ def learning_rate_curve(
         for i, (name, table) in enumerate(_by_run(data).items())
     ]
     return hv.Overlay(layers).opts(
-        _curve_options(
+        curve_options(
             title, width, height, logy=True, yformatter="%.1e", ylabel="learning rate", xlabel="epoch"
-        )
-    )
-
-
-def accuracy_by_tolerance(
-    tolerances_dex: Sequence[float],
-    accuracies: Mapping[str, Sequence[float]],
-    *,
-    title: str = "Accuracy against tolerance",
-    width: int = 420,
-    height: int = 300,
-) -> hv.Overlay:
-    """Draw the share of pixels within a tolerance, for several estimators (report, figure 8).
-
-    Parameters
-    ----------
-    tolerances_dex : sequence of float
-        Largest |log10(predicted / true)| that counts as right [dex].
-    accuracies : mapping of str to sequence of float
-        Fractions (0 to 1) at those tolerances, by estimator; the first stands out.
-    title, width, height
-        Head and frame [px].
-    """
-    opts = bokeh_options()
-    layers = []
-    for i, (name, values) in enumerate(accuracies.items()):
-        if len(values) != len(tolerances_dex):
-            raise ValueError(
-                f"accuracies[{name!r}]: expected {len(tolerances_dex)} values, got {len(values)}"
-            )
-        points = (np.asarray(tolerances_dex, float), 100.0 * np.asarray(values, float))
-        layers.append(
-            hv.Curve(points, "tolerance", "share", label=name).opts(
-                opts.Curve(
-                    backend="bokeh",
-                    color=style.SERIES[i % len(style.SERIES)],
-                    line_width=3 if i == 0 else 2,
-                    line_dash=style.DASHES[i % len(style.DASHES)],
-                    tools=["hover"],
-                )
-            )
-        )
-    overlay = _curve_options(
-        title, width, height, ylabel="pixels within tolerance [%]", xlabel="tolerance [dex]", ylim=(0, 102)
-    )
-    return hv.Overlay(layers).opts(overlay).opts(legend_position="bottom_right")
-
-
-def residual_bands(
-    residuals: Mapping[str, Sequence[float]],
-    *,
-    by: str = "predicted",
-    title: str | None = None,
-    width: int = 420,
-    height: int = 300,
-) -> hv.Overlay:
-    """Draw the median residual and its 68 and 95 % ranges against density (report, figures 10 and 11).
-
-    Parameters
-    ----------
-    residuals : mapping
-        Of :func:`polaris_lab.training.metrics.residuals_by_density`, or the "calibration" of `validation.json`:
-        "log_density" (centres of bins, log10 cm^-3), "q02.5", "q16", "q50", "q84", "q97.5" [dex] and "count".
-        Bins without pixels carry NaN or None and leave a gap.
-    by : {"predicted", "target"}
-        Which density the bins hold.
-    title, width, height
-        Head and frame [px].
-
-    Raises
-    ------
-    ValueError
-        If `by` is unknown.
-    """
-    opts = bokeh_options()
-    names = {"predicted": "predicted", "target": "true"}
-    if by not in names:
-        raise ValueError(f"by: expected 'predicted' or 'target', got {by!r}")
-    table = {name: np.array(values, np.float64) for name, values in residuals.items() if name[0] in "lq"}
-    density = 10 ** table["log_density"]
-    x, y = hv.Dimension("density", label=f"{names[by]} density n_H [cm⁻³]"), hv.Dimension("residual")
-    bands = [
-        hv.Area((density, table[low], table[high]), [x], [y, f"upper_{low}"], label=label).opts(
-            opts.Area(backend="bokeh", color=style.BLUE, fill_alpha=alpha, line_alpha=0.0)
-        )
-        for low, high, label, alpha in (
-            ("q02.5", "q97.5", "95 % of pixels", 0.18),
-            ("q16", "q84", "68 % of pixels", 0.35),
-        )
-    ]
-    median = hv.Curve((density, table["q50"]), x, y, label="median").opts(
-        opts.Curve(backend="bokeh", color=style.BLUE, line_width=2.5, tools=["hover"])
-    )
-    zero = hv.HLine(0.0).opts(
-        opts.HLine(backend="bokeh", color=style.NEUTRAL, line_dash="dashed", line_width=1)
-    )
-    return hv.Overlay([*bands, median, zero]).opts(
-        _curve_options(
-            title or f"Residuals by {names[by]} density",
-            width,
-            height,
-            logx=True,
-            xlabel=x.label,
-            ylabel="log₁₀(predicted / true) [dex]",
         )
     )

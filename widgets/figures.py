@@ -7,14 +7,13 @@ functions; elements add up as usual in HoloViews (``figures.sky_map(a, label="A 
 
 from widgets.curves import (
     HISTORY_COLUMNS,
-    accuracy_by_tolerance,
     accuracy_curve,
     history_table,
     learning_rate_curve,
     loss_curves,
-    residual_bands,
 )
 from widgets.maps import correlation, sky_map, spatial_error
+from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
 
 __all__ = [
     "HISTORY_COLUMNS",
@@ -25,6 +24,7 @@ __all__ = [
     "learning_rate_curve",
     "loss_curves",
     "residual_bands",
+    "residual_violins",
     "sky_map",
     "spatial_error",
 ]

@@ -32,7 +32,7 @@ def _limits(values: np.ndarray, log: bool, clim: tuple[float, float] | None) -> 
     if not valid.size:
         return (1.0, 10.0) if log else (0.0, 1.0)
     low, high = (float(limit) for limit in np.quantile(valid, [0.005, 0.995]))
-    if low == high:
+    if high - low <= 1e-6 * max(abs(low), abs(high)):
         return (low / 1.1, high * 1.1) if log else (low - 0.5, high + 0.5)
     return low, high
 
@@ -126,6 +126,7 @@ def spatial_error(
     limit: float | None = None,
     title: str = "Residual: red is over-estimated",
     width: int = 320,
+    max_pixels: int = 1024,
 ) -> hv.Image:
     """Draw log10(predicted / target) [dex] as a map, blue below and red above zero (report, figures 12 and 13).
 
@@ -138,7 +139,7 @@ def spatial_error(
     limit : float, optional
         Colour limits are -limit and +limit [dex]; by default the 98 % quantile of the absolute residual,
         at least 0.3 dex.
-    title, width
+    title, width, max_pixels
         As in :func:`sky_map`.
 
     Raises
@@ -164,6 +165,7 @@ def spatial_error(
         clim=(-limit, limit),
         title=title,
         width=width,
+        max_pixels=max_pixels,
     )
 
 

@@ -130,8 +130,8 @@ class RunWatcher:
             self._run = None
             return Snapshot("broken", f"This run cannot be read: {error}", self.path.name, self._last.records)
         message = MESSAGES.get(status, "")
-        if status == "failed" and (reason := _last_words(self.path)):
-            message = f"{message} The worker's last words: {reason}"
+        if status == "failed" and (reason := self._run.failure or _last_words(self.path)):
+            message = f"{message} Its last words: {reason}"
         self._last = replace(self._last, status=status, message=message, name=self.path.name, epochs=epochs)
         return self._last
 
@@ -156,6 +156,8 @@ class RunWatcher:
         state = self._run.state
         worker = _WORKERS.get(self.path)
         if state == "running":
+            if worker is not None and worker.poll() is not None:
+                del _WORKERS[self.path]  # ours has ended and somebody else trains
             return "stopping" if (self.path / "stop").exists() else "running"
         if worker is not None:
             code = worker.poll()
