@@ -4,13 +4,23 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["blanks", "headers", "maps", "predict", "prediction", "resample", "simulate", "species"],
+    submodules=[
+        "blanks",
+        "headers",
+        "maps",
+        "predict",
+        "prediction",
+        "quality",
+        "resample",
+        "simulate",
+        "species",
+    ],
     submod_attrs={
         "blanks": ["BlankPixelWarning"],
         "headers": ["HeaderWarning"],
         "maps": ["Observation"],
         "predict": ["predict_density"],
-        "prediction": ["Prediction"],
+        "prediction": ["Prediction", "Quality"],
         "simulate": ["observe_cube"],
     },
 )

@@ -50,7 +50,7 @@ class PixelScale(NamedTuple):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep astropy's remarks on odd cards to itself: dates, unit spellings and padding do not touch a map.
 
     What does matter (geometry, truncated data, blanks) is checked here and raised or warned of by name.
@@ -84,7 +84,7 @@ def read_image(path: str | Path, *, hdu: int | str | None = None) -> Image:
     path = Path(path)
     _check_file(path)
     try:
-        with _quiet(), fits.open(path, memmap=False) as hdus:
+        with quiet(), fits.open(path, memmap=False) as hdus:
             chosen = _choose(hdus, hdu, path)
             header = chosen.header.copy()
             values = np.asarray(chosen.data)
@@ -188,7 +188,7 @@ def celestial_wcs(header: fits.Header, *, where: str) -> WCS:
                 header["EQUINOX"] = 2000.0
     axes = [i + 1 for i in range(int(header["NAXIS"])) if int(header[f"NAXIS{i + 1}"]) > 1]
     try:
-        with _quiet():
+        with quiet():
             wcs = WCS(header).sub(axes)
             celestial = wcs.has_celestial
             centre = wcs.all_pix2world([[(int(header[f"NAXIS{i}"]) - 1) / 2 for i in axes]], 0)
@@ -225,7 +225,7 @@ def pixel_scale(wcs: WCS, shape: tuple[int, int]) -> PixelScale:
     """
     y, x = ((n - 1) / 2 for n in shape)
     corners = np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]])
-    with _quiet():
+    with quiet():
         world = np.radians(wcs.all_pix2world(corners, 0))
     longitude, latitude = world[:, wcs.wcs.lng], world[:, wcs.wcs.lat]
     vectors = np.stack(

@@ -251,7 +251,7 @@ class Observation:
         header["SPECIES"] = ("H2" if molecular else "H", "what the map counts")
         header["DISTANCE"] = (self._distance_pc, "[pc] adopted distance")
         if self.name:
-            header["OBJECT"] = self.name
+            header["OBJECT"] = self.name.encode("ascii", "replace").decode()  # FITS knows nothing else
         if self._beam_arcsec is not None:
             header["BMAJ"] = header["BMIN"] = self._beam_arcsec / 3600.0
             header["BPA"] = 0.0
