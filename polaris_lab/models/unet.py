@@ -50,6 +50,8 @@ class ConvolutionBlock(nn.Sequential):
     """`convolutions` times (3x3 convolution, batch normalisation, ReLU), then dropout of whole channels."""
 
     def __init__(self, in_channels: int, out_channels: int, *, convolutions: int, dropout: float) -> None:
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout: expected a probability from 0 to below 1, got {dropout}")
         steps: list[nn.Module] = []
         for step in range(convolutions):
             channels = in_channels if step == 0 else out_channels
@@ -134,8 +136,6 @@ class UNet(nn.Module):
             raise ValueError(f"layers: expected at most 10 (2^10 pixels), got {layers}; 3 to 5 are usual")
         if convolutions not in (1, 2):
             raise ValueError(f"convolutions: expected 1 or 2 per block, got {convolutions}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout: expected a probability from 0 to below 1, got {dropout}")
         self.in_channels = in_channels
         self.layers = layers
         self.convolutions = convolutions

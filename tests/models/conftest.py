@@ -9,6 +9,12 @@ import torch
 from torch import Tensor, nn
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Each test draws the same weights, alone or in a suite."""
+    torch.manual_seed(2)
+
+
 @pytest.fixture
 def log_maps() -> Tensor:
     """Six smooth random maps of log10 N_H, about 21.5 +- 0.4 dex, of shape (6, 1, 48, 48), float32."""
