@@ -46,8 +46,9 @@ demo: $(VENV)/.ok
 
 lab: $(VENV)/.ok
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "Python 3 (polaris_lab)" >/dev/null
-	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
-	  --LabApp.news_url=None
+	@mkdir -p $(VENV)/share/jupyter/lab/settings
+	@cp notebooks/lab_settings.json $(VENV)/share/jupyter/lab/settings/overrides.json
+	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
 # The browser tests need Chromium, PyVista off-screen needs libegl1.
 system-test-packages:

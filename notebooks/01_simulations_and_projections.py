@@ -54,7 +54,13 @@ cube
 # %%
 columns = {axis: lab.column_density(cube, axis=axis) for axis in ("z", "y", "x")}
 faces = [
-    figures.sky_map(columns[axis], label="column_density", pixel_size_pc=cube.cell_size_pc, title=f"along {axis}")
+    figures.sky_map(
+        columns[axis],
+        label="column_density",
+        pixel_size_pc=cube.cell_size_pc,
+        title=f"along {axis}",
+        width=250,
+    )
     for axis in columns
 ]
 faces[0] + faces[1] + faces[2]
@@ -77,14 +83,14 @@ for axis, column in columns.items():
 # $$\langle n_\mathrm{H}\rangle_V = \frac{1}{K}\sum_k n_{\mathrm{H},k} = \frac{N_\mathrm{H}}{L} .$$
 #
 # It is the column density divided by the depth $L$ of the box: another unit for the same picture. A network
-# that predicts it has learnt the size of its training box and nothing else. [^1]
+# that predicts it has learnt the size of its training box and nothing else.
 #
 # Weighting every cell by its mass asks instead *how dense is the surrounding of a typical atom?* (equation 3):
 #
 # $$\langle n_\mathrm{H}\rangle_M = \frac{\sum_k n_{\mathrm{H},k}^2}{\sum_k n_{\mathrm{H},k}} .$$
 #
-# [^1]: The report writes $N_C = L\,\Sigma n$ on its way to this result; the sum there is to be divided by the
-# number of cells.
+# *Footnote: the report writes $N_C = L\,\Sigma n$ on its way to equation 2; the sum there is to be divided by
+# the number of cells.*
 
 # %%
 N_H = columns["z"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -19,9 +20,27 @@ def bokeh_options() -> Any:
         from bokeh.core.validation import silence
         from bokeh.core.validation.warnings import FIXED_SIZING_MODE
 
-        hv.extension("bokeh", logo=False, inline=True)  # in a notebook: nothing from outside
+        hv.extension("bokeh", logo=False, inline=True)
+        if "ipykernel" in sys.modules:
+            _fetch_nothing_in_notebooks()
         silence(FIXED_SIZING_MODE, True)  # HoloViews sizes the frame and leaves the rest to the browser
     return hv.opts
+
+
+def _fetch_nothing_in_notebooks() -> None:
+    """Let a notebook carry scripts and styles itself, so that figures draw without a network.
+
+    HoloViews alone would link style sheets from outside; Panel, asked to, puts them into the output.
+    """
+    import panel as pn
+    from IPython import get_ipython
+
+    pn.extension(inline=True)
+    shell = get_ipython()
+    if shell is not None:
+        shell.display_formatter.mimebundle_formatter.for_type(
+            hv.core.Dimensioned, lambda figure, **choices: pn.pane.HoloViews(figure)._repr_mimebundle_(**choices)
+        )
 
 
 def common_options(width: int, height: int, title: str) -> dict[str, Any]:
