@@ -44,10 +44,16 @@ class Patches:
                     f"{name}: expected a tensor ({len(self.numbers)} patches, channels, y, x) with at least one "
                     f"patch, got shape {tuple(values.shape)}"
                 )
-        if torch.isnan(self.target).flatten(1).all(dim=1).any():
-            bad = self.numbers[torch.isnan(self.target).flatten(1).all(dim=1).numpy()]
+        for name, values in self.inputs.items():
+            self._refuse(name, ~torch.isfinite(values).flatten(1).all(dim=1), "finite values only")
+        self._refuse("target", torch.isnan(self.target).flatten(1).all(dim=1), "a valid pixel in every patch")
+
+    def _refuse(self, name: str, bad: Tensor, expected: str) -> None:
+        if bad.any():
+            numbers = self.numbers[bad.numpy()].tolist()
             raise ValueError(
-                f"target: expected a valid pixel in every patch, got none in patches {bad.tolist()}"
+                f"{name}: expected {expected}, got {len(numbers)} patches without, first {numbers[:5]}; "
+                "leave them out (PatchDataset.drop)"
             )
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "trained further (Run.create starts a new one)"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # guesses about foreign files; the error below says enough
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError) as error:
         raise ValueError(
             f"{path}: expected a checkpoint, got a damaged file ({error}); start the run again with "
             "Run.create(..., overwrite=True)"

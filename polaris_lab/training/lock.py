@@ -115,8 +115,12 @@ def _in_use(folder: Path, entry: dict[str, Any]) -> str:
             f"{folder}: expected a run that nobody trains, got one in training by process {entry['pid']} on "
             f"{entry['host']} {since}; wait for it, or, if that machine is gone, remove {folder / LOCK_NAME}"
         )
-    who = "this process" if entry["pid"] == os.getpid() else f"process {entry['pid']}"
+    if entry["pid"] == os.getpid():
+        return (
+            f"{folder}: expected a run that nobody trains, got one in training by this process {since}; leave the "
+            "loop over Run.epochs() that is still open, or call its close()"
+        )
     return (
-        f"{folder}: expected a run that nobody trains, got one in training by {who} {since}; wait for it, or "
-        "ask it to stop with Run.request_stop()"
+        f"{folder}: expected a run that nobody trains, got one in training by process {entry['pid']} {since}; wait "
+        "for it, or ask it to stop with Run.request_stop()"
     )

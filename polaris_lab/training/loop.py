@@ -198,7 +198,8 @@ class _Loop:
         self.before_batch = before_batch
         self.loss = loss_named(config.loss)
         self.steps_per_epoch = -(-len(training) // config.batch_size)
-        self.model, self.optimizer = state.fabric.setup(state.model, state.optimizer, move_to_device=False)
+        network = state.model if config.precision == "32-true" else MixedPrecision(state.model)
+        self.model, self.optimizer = state.fabric.setup(network, state.optimizer, move_to_device=False)
 
     def epoch(self) -> EpochRecord:
         """Train and validate once."""
@@ -284,6 +285,23 @@ class _Loop:
             raise DivergedError(what, value, epoch, batch, numbers.tolist())
 
 
+class MixedPrecision(nn.Module):
+    """A network computed in bfloat16 where that is safe, from inputs and to outputs in float32.
+
+    Fabric's own mixed precision rounds the inputs to bfloat16 first, which leaves 0.1 dex of a log N of 21.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return what the network gives, in float32."""
+        device = next(iter(inputs.values())).device.type
+        with torch.autocast(device, dtype=torch.bfloat16):
+            return self.network(inputs).float()  # (N, 1, H, W)
+
+
 @torch.no_grad()
 def predictions(
     model: nn.Module, patches: Patches, batch_size: int, device: torch.device
@@ -318,7 +336,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
 
 
 def make_fabric(config: TrainingConfig) -> Any:
-    """Return the Lightning Fabric of one device and the precision that a configuration names.
+    """Return the Lightning Fabric of the device that a configuration names.
 
     Raises
     ------
@@ -334,6 +352,6 @@ def make_fabric(config: TrainingConfig) -> Any:
     return Fabric(
         accelerator=config.device,
         devices=1,
-        precision=config.precision,
+        precision="32-true",  # bfloat16 is the matter of MixedPrecision
         plugins=[LightningEnvironment()],  # one process, also inside a cluster's job
     )

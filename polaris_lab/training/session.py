@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
-import weakref
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +25,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
-
-_loops: dict[tuple[Path, int], weakref.ref[Generator]] = {}
-"""The last training loop of each run and thread of this process."""
 
 
 class _StopRequested(Exception):
@@ -68,18 +63,28 @@ def prepare(
 def start(
     run: Run, before_batch: Callable[[int], object] | None = None
 ) -> Generator[EpochRecord, None, None]:
-    """Return the training loop of a run. One that this thread left half way is closed first.
+    """Train a run, holding its lock; note a failure, end on request."""
+    stop = run.path / files.STOP
 
-    A notebook keeps a loop alive when an error (or Ctrl-C) comes in its body; without this the run would
-    stay locked until the next error.
-    """
-    key = (run.path.resolve(), threading.get_ident())
-    earlier = _loops[key]() if key in _loops else None
-    if earlier is not None and not earlier.gi_running:
-        earlier.close()
-    loop = _locked_loop(run, before_batch or (lambda count: None))
-    _loops[key] = weakref.ref(loop)
-    return loop
+    def check(count: int) -> None:
+        if stop.exists():
+            raise _StopRequested
+        if before_batch is not None:
+            before_batch(count)
+
+    with lock(run.path):
+        for stale in (stop, run.path / files.FAILURE):
+            stale.unlink(missing_ok=True)
+        try:
+            yield from _loop(run, check)
+        except _StopRequested:
+            logger.info("%s: stopped on request after %d epochs", run.path, len(run.history()))
+        except Exception as error:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            write_json(run.path / files.FAILURE, {"message": f"{type(error).__name__}: {error}", "time": now})
+            raise
+        finally:
+            stop.unlink(missing_ok=True)
 
 
 def train_with_bar(run: Run, *, visible: bool) -> None:
@@ -115,30 +120,6 @@ def _where_it_stopped(run: Run) -> str:
     done, epochs = len(run.history()), run.config.epochs
     kept = f"{done} finished epochs of {epochs} are kept" if done else "no epoch was finished yet"
     return f"{run.path}: training stopped; {kept}; Run.open({str(run.path)!r}).train() goes on from there"
-
-
-def _locked_loop(run: Run, before_batch: Callable[[int], object]) -> Generator[EpochRecord, None, None]:
-    """Hold the run's lock, note a failure, end on request."""
-    stop = run.path / files.STOP
-
-    def check(count: int) -> None:
-        if stop.exists():
-            raise _StopRequested
-        before_batch(count)
-
-    with lock(run.path):
-        for stale in (stop, run.path / files.FAILURE):
-            stale.unlink(missing_ok=True)
-        try:
-            yield from _loop(run, check)
-        except _StopRequested:
-            logger.info("%s: stopped on request after %d epochs", run.path, len(run.history()))
-        except Exception as error:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            write_json(run.path / files.FAILURE, {"message": f"{type(error).__name__}: {error}", "time": now})
-            raise
-        finally:
-            stop.unlink(missing_ok=True)
 
 
 def _loop(run: Run, before_batch: Callable[[int], None]) -> Generator[EpochRecord, None, None]:
