@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +23,7 @@ from polaris_lab.datasets.growing import (
     partial_path,
 )
 from polaris_lab.datasets.patch_config import PatchConfig
-from polaris_lab.datasets.propose import propose_patches
+from polaris_lab.datasets.propose import check_shape, propose_patches
 from polaris_lab.datasets.split import held_out_clouds, sentence
 from polaris_lab.datasets.store import PatchDataset
 from polaris_lab.parallel import map_tasks
@@ -87,6 +86,8 @@ def build_dataset(
     cubes = _opened(cubes)
     names = _names(cubes)
     cell_size_pc = _one_cell_size(cubes, names)
+    for cube in cubes:
+        check_shape(cube.shape, config)
     held_out = held_out_clouds(names, config) if config.split_by == "cloud" else ()
     if path.exists() and not overwrite:
         check_free(path, "")  # refused before the clouds are read
@@ -100,8 +101,13 @@ def build_dataset(
     with GrowingDataset.begin(
         path, manifest, {name: UNITS[name] for name in config.quantities}, overwrite=overwrite
     ) as growing:
-        selection, slabs = _write(growing, found, names, progress)
-        _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
+        try:
+            selection, slabs = _write(growing, found, names, progress)
+            _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
+        except ValueError:
+            if not growing.records:  # nothing to resume: leave nothing behind
+                growing.discard()
+            raise
     return PatchDataset.open(path)
 
 
@@ -174,8 +180,7 @@ def _finish(
         split = shuffled_split(len(rows), config.validation_fraction, config.seed)
     for side in ("training", "validation"):
         if not (split == side).any():
-            growing.close()
-            shutil.rmtree(partial_path(growing.path))
+            growing.discard()
             counts = "; ".join(f"{name}: {entry['counts']}" for name, entry in selection.items())
             raise ValueError(
                 f"config: expected at least one patch for {side}, got none of {len(rows)} accepted ({counts}); relax the "

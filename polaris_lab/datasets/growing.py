@@ -177,6 +177,11 @@ class GrowingDataset:
         """Close the log; the partial dataset stays and can be resumed."""
         self._log.close()
 
+    def discard(self) -> None:
+        """Throw the partial dataset away."""
+        self.close()
+        shutil.rmtree(partial_path(self.path), ignore_errors=True)
+
     def __enter__(self) -> GrowingDataset:
         return self
 

@@ -207,10 +207,13 @@ def _within(
         raise TypeError(f"{name}: expected a number, got {value!r}; {remedy}")
     inside = math.isfinite(value) and low <= value <= high
     if not inside or (open_low and value == low) or (open_high and value == high):
-        bounds = f"from {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-        bounds = "finite" if low == -math.inf else bounds + (" (not the ends)" if open_high else "")
-        bounds = f"above {low:g}" if open_low and high == math.inf else bounds
-        raise ValueError(f"{name}: expected a number {bounds}, got {value}; {remedy}")
+        if low == -math.inf:
+            expected = "a finite number"
+        elif high == math.inf:
+            expected = f"a finite number {'above' if open_low else 'from'} {low:g}"
+        else:
+            expected = f"a number from {low:g} to {high:g}" + (", the ends excluded" if open_high else "")
+        raise ValueError(f"{name}: expected {expected}, got {value}; {remedy}")
 
 
 def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:

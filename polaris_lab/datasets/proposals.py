@@ -67,6 +67,8 @@ class Proposals:
     held_out : bool
         Whether the whole cloud is for validation.
     pixel_size_pc : float
+    shape : (int, int, int)
+        Cells of the cloud along z, y and x.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Proposals:
     notes: tuple[str, ...]
     held_out: bool
     pixel_size_pc: float
+    shape: tuple[int, int, int]
 
     def __len__(self) -> int:
         """Patches accepted."""

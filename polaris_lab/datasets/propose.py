@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from polaris_lab.clouds import SimulationCube, project
+from polaris_lab.clouds.simulation import AXES
 from polaris_lab.datasets.arrays import shuffled_split
 from polaris_lab.datasets.patch_config import PatchConfig
 from polaris_lab.datasets.placement import Ground, Placement, place
@@ -58,6 +59,7 @@ def propose_patches(
     Report, section 2.1 and appendix B.
     """
     config = _checked(cube, config)
+    check_shape(cube.shape, config)
     faces, slab = [], None
     for axis in config.used_lines_of_sight:
         projection = project(cube, axis=axis)
@@ -67,7 +69,7 @@ def propose_patches(
         maps = {name: getattr(projection, name) for name in {*config.quantities, "mass_weighted_density"}}
         faces.append(_scored(axis, maps, config))
     proposals = decide(faces, config, slab=slab, name=cube.name or "", held_out=held_out)
-    return Proposals(**proposals, pixel_size_pc=cube.cell_size_pc)
+    return Proposals(**proposals, pixel_size_pc=cube.cell_size_pc, shape=cube.shape)
 
 
 def reconsider(proposals: Proposals, config: PatchConfig) -> Proposals:
@@ -87,6 +89,7 @@ def reconsider(proposals: Proposals, config: PatchConfig) -> Proposals:
             f"config: expected lines of sight and quantities out of {sorted(present)} and {sorted(stored)}, got "
             f"{config.used_lines_of_sight} and {config.quantities}; call propose_patches with the cube"
         )
+    check_shape(proposals.shape, config)
     faces = [face for face in proposals.faces if face.line_of_sight in config.used_lines_of_sight]
     scored = ("patch_size", "weights", "low_column_density")
     if any(getattr(old, name) != getattr(config, name) for name in scored):
@@ -98,7 +101,7 @@ def reconsider(proposals: Proposals, config: PatchConfig) -> Proposals:
         mass = first.maps["column_density"].sum(axis=1 - along)
         slab = choose_slab(len(mass), config, mass)
     again = decide(faces, config, slab=slab, name=proposals.name, held_out=proposals.held_out)
-    return Proposals(**again, pixel_size_pc=proposals.pixel_size_pc)
+    return Proposals(**again, pixel_size_pc=proposals.pixel_size_pc, shape=proposals.shape)
 
 
 def decide(
@@ -174,16 +177,37 @@ def quantile_of(score: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.interp(score, reference, np.linspace(0, 1, len(reference)))
 
 
+def check_shape(shape: tuple[int, int, int], config: PatchConfig) -> None:
+    """Refuse a cube on whose faces no patch fits, or without room for a slab and the rest.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Cells along z, y and x.
+    config : PatchConfig
+
+    Raises
+    ------
+    ValueError
+        With the numbers.
+    """
+    sides_of = dict(zip(AXES, shape, strict=True))
+    for axis in config.used_lines_of_sight:
+        rows, columns = face_axes(axis)
+        smallest = min(sides_of[rows], sides_of[columns])
+        if config.patch_size > smallest:
+            raise ValueError(
+                f"patch_size: expected at most the sides of every face, got {config.patch_size} pixels on a face of "
+                f"{sides_of[rows]} x {sides_of[columns]} ({rows}, {columns}; line of sight {axis}); take "
+                f"patch_size <= {smallest} or a larger cube"
+            )
+    if config.split_by == "slab":
+        choose_slab(sides_of[config.slab_axis], config, np.ones(sides_of[config.slab_axis]))
+
+
 def _scored(axis: str, maps: Mapping[str, np.ndarray], config: PatchConfig) -> Face:
     column = maps["column_density"]
     side = config.patch_size
-    if side > min(column.shape):
-        rows, columns = face_axes(axis)
-        raise ValueError(
-            f"patch_size: expected at most the sides of every face, got {side} pixels on a face of {column.shape[0]} x "
-            f"{column.shape[1]} ({rows}, {columns}; line of sight {axis}); take patch_size <= {min(column.shape)} or "
-            "a larger cube"
-        )
     very_diffuse = column < config.low_column_density * column.mean()
     return Face(
         line_of_sight=axis,
