@@ -39,7 +39,8 @@ def _fetch_nothing_in_notebooks() -> None:
     shell = get_ipython()
     if shell is not None:
         shell.display_formatter.mimebundle_formatter.for_type(
-            hv.core.Dimensioned, lambda figure, **choices: pn.pane.HoloViews(figure)._repr_mimebundle_(**choices)
+            hv.core.Dimensioned,
+            lambda figure, **choices: pn.pane.HoloViews(figure)._repr_mimebundle_(**choices),
         )
 
 

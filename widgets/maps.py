@@ -78,8 +78,9 @@ def sky_map(
     Examples
     --------
     >>> import numpy as np
-    >>> sky_map(np.full((4, 6), 1e21), label="column_density", pixel_size_pc=0.1).dimensions("value", label=True)
-    ['N_H [cm⁻²]']
+    >>> image = sky_map(np.full((4, 6), 1e21), label="column_density", pixel_size_pc=0.1)
+    >>> image.get_dimension("value").label
+    'N_H [cm⁻²]'
     """
     opts = bokeh_options()
     shown = style.quantity(label)
@@ -94,7 +95,7 @@ def sky_map(
     image = hv.Image(
         ((np.arange(columns) + 0.5) * step, (np.arange(rows) + 0.5) * step, array.astype(np.float32)),
         [hv.Dimension(name, label=f"{name} [{unit}]") for name in ("x", "y")],
-        hv.Dimension("value", label=shown.label),
+        hv.Dimension("value", label=shown.label, range=(low, high)),
     )
     frame = map_size(rows, columns, width)
     return image.opts(

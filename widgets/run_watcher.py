@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -270,9 +271,10 @@ def _missing_message(path: Path) -> str:
 
 
 def _last_words(path: Path) -> str:
-    """Return the last line that a worker wrote, "" if there is none."""
+    """Return what a worker said last (the error that the command line prints, if there is one), shortened."""
     try:
-        lines = (path / WORKER_LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        text = (path / WORKER_LOG).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
-    return lines[-1][-400:] if lines else ""
+    said = text[text.rfind("polaris-lab: ") :] if "polaris-lab: " in text else text[text.rfind("\n") + 1 :]
+    return textwrap.shorten(said.removeprefix("polaris-lab: "), 300, placeholder=" …")

@@ -212,7 +212,7 @@ def duration(seconds: float | None) -> str:
     Examples
     --------
     >>> [duration(s) for s in (None, 8.4, 75, 3700, 200000)]
-    ['–', '8 s', '1 min 15 s', '1 h 02 min', '2 d 8 h']
+    ['–', '8 s', '1 min 15 s', '1 h 01 min', '2 d 7 h']
     """
     if seconds is None:
         return "–"
