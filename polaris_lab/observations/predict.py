@@ -99,7 +99,7 @@ def predict_density(
     calibration = _calibration(run)
     grid, notes = match_pixels(observation, run.pixel_size_pc)
     column = observation.column_density if grid is None else grid.average(observation.column_density)
-    _check_size(column.shape, run.pixel_size_pc)
+    notes += _check_size(column.shape, run)
     blank = ~np.isfinite(column)
     log_column = fill_blanks(np.log10(column)).astype(np.float32)
     model = run.model()
@@ -175,13 +175,22 @@ def _check_inputs(run: Run) -> None:
         )
 
 
-def _check_size(shape: tuple[int, int], pixel_pc: float) -> None:
+def _check_size(shape: tuple[int, int], run: Run) -> list[str]:
+    """Refuse a map that is too small, and return what must be said of one that is smaller than a patch."""
+    size = f"{shape[0]} x {shape[1]}"
     if min(shape) < SMALLEST_SIDE:
         raise ValueError(
-            f"map: expected at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels of the model ({pixel_pc:.3g} pc), got "
-            f"{shape[0]} x {shape[1]}; a network sees no structure in so few: use a larger map or a run trained "
-            "on smaller pixels"
+            f"map: expected at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels of the model ({run.pixel_size_pc:.3g} pc), "
+            f"got {size}; a network sees no structure in so few: use a larger map or a run trained on smaller pixels"
         )
+    if min(shape) >= patch_size(run):
+        return []
+    note = (
+        f"The map has {size} pixels of the model, fewer than the {patch_size(run)} of a training patch: it is "
+        "continued by reflection, and the network sees less of the surroundings than in training"
+    )
+    log.info("%s", note)
+    return [note]
 
 
 def _calibration(run: Run) -> Mapping[str, np.ndarray]:
@@ -200,14 +209,9 @@ def _plan(
     run: Run, model: BlueprintModel, shape: tuple[int, int], *, overlap: float | None, tile: int | None
 ) -> TilePlan:
     """Cut the map into tiles."""
-    if overlap is not None:
-        side = tile or _patch_size(run)
-        if min(shape) < side:
-            log.info("the map of %d x %d pixels is smaller than a patch of %d: it is reflected", *shape, side)
-        return plan_overlapping(shape, tile=side, overlap=overlap, multiple=model.stride)
     margin, stride = model.receptive_margin, model.stride
-    if min(shape) <= margin:
-        log.info("the map of %d x %d pixels is smaller than a tile: it is continued by reflection", *shape)
+    if overlap is not None:
+        return plan_overlapping(shape, tile=tile or patch_size(run), overlap=overlap, multiple=stride)
     smallest = 2 * math.ceil(margin / stride) * stride + stride
     return plan_tiles(
         shape, tile=max(TILE, 2 * smallest) if tile is None else tile, margin=margin, multiple=stride
@@ -260,7 +264,8 @@ def _with_intervals(log_density: np.ndarray, calibration: Mapping[str, np.ndarra
     return maps
 
 
-def _patch_size(run: Run) -> int:
+def patch_size(run: Run) -> int:
+    """Return the side of the patches that a run was trained on [pixels]."""
     return int(run.description.dataset.patch_size)
 
 

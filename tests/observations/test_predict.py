@@ -185,6 +185,9 @@ def test_a_finer_map_is_predicted_on_the_models_pixel_and_returned_on_its_own(ru
     np.testing.assert_allclose(p.density[1::3, 1::3], blocks.density, rtol=1e-4)  # block centres
     assert p.flagged(Quality.RESAMPLED).all()
     assert "averaged" in p.notes[0]
+    assert p.flagged(Quality.EDGE)[:, 0].all()
+    assert not p.flagged(Quality.EDGE)[50:70, 60:80].any()
+    assert predict(run, observe(fine, pixel=1 / 3), overlap=0.5).coverage.max() == 4
     assert not blocks.flagged(Quality.RESAMPLED).any()
 
 
@@ -233,7 +236,9 @@ def test_a_map_smaller_than_a_tile_is_reflected_with_a_notice(run, observe, over
     with caplog.at_level(logging.INFO, logger="polaris_lab.observations"):
         p = predict(run, observe(smooth_column((17, 18))), overlap=overlap)
     assert np.isfinite(p.density).all()
-    assert "reflect" in caplog.text
+    assert "continued by reflection" in caplog.text
+    assert "17 x 18 pixels" in p.notes[0]
+    assert not predict(run, observe(smooth_column((32, 32)))).notes
 
 
 # -- flags -------------------------------------------------------------------------------------------
