@@ -104,7 +104,7 @@ def build_dataset(
         try:
             selection, slabs = _write(growing, found, names, progress)
             _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
-        except ValueError:
+        except BaseException:
             if not growing.records:  # nothing to resume: leave nothing behind
                 growing.discard()
             raise

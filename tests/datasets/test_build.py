@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,6 +122,28 @@ def test_files_of_cubes_are_opened(clouds, tmp_path):
     path = clouds[0].save(tmp_path / "cloud.npz")
     dataset = build(path, tmp_path / "set.zarr", PatchConfig(patch_size=16, split_by="shuffle"))
     assert len(dataset) > 10
+
+
+class Cluster:
+    """What a Dask client is to this package: futures of a mapped function."""
+
+    def __init__(self):
+        self.tasks = 0
+
+    def map(self, function, items, pure):
+        self.tasks += len(items)
+        return [SimpleNamespace(result=lambda item=item: function(item)) for item in items]
+
+    def cancel(self, futures):
+        pass
+
+
+def test_a_cluster_gives_the_same(clouds, tmp_path):
+    config = PatchConfig(patch_size=16, split_by="cloud")
+    cluster = Cluster()
+    far = build(clouds[:2], tmp_path / "far.zarr", config, client=cluster)
+    assert cluster.tasks == 2
+    assert same(far, build(clouds[:2], tmp_path / "near.zarr", config))
 
 
 def test_unnamed_clouds_are_numbered(make_cube, tmp_path):
