@@ -110,7 +110,8 @@ def synthetic_cloud(
 
     Notes
     -----
-    64^3 takes 0.3 s, 128^3 5 s on 2 cores; memory is about 100 bytes a cell.
+    64^3 takes 0.8 and 128^3 11 processor seconds, shared by the cores; memory is about 130 bytes a cell. The
+    first call after installation compiles for 3 seconds more.
 
     References
     ----------

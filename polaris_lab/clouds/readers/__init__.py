@@ -107,6 +107,11 @@ def open_cube(
     stored = reader.read(path)
     if stored.description is not None:
         check_schema(stored.description.get("schema"), str(path))
+        lost = [field for field in stored.description["units"] if field not in stored.fields]
+        if lost:
+            raise ValueError(
+                f"{path}: expected the fields {', '.join(lost)}: it is cut off; copy or write it again"
+            )
     found = _choose(path, stored, dict(fields or {}), dict(units or {}))
     description = stored.description or {}
     size = _cell_size(path, stored.cell_size_pc, cell_size)

@@ -35,7 +35,7 @@ def read(path: Path) -> StoredCube:
             warnings.simplefilter(
                 "ignore", AstropyUserWarning
             )  # a cut-off file is refused below, with numbers
-            with fits.open(path, memmap=True) as units:
+            with fits.open(path, memmap=False) as units:
                 for number, unit in enumerate(units):
                     header = unit.header
                     description = description or _description(header, path)
