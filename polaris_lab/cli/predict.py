@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("map", type=Path, metavar="MAP.fits", help="column density map with a celestial WCS")
     parser.add_argument("--distance", required=True, help='distance of the cloud, for example "300 pc"')
-    parser.add_argument("--species", required=True, help="what the map counts: H2, H, A_V, A_K or tau")
+    parser.add_argument("--species", required=True, help="what the map counts: H2, H, A_V or A_K")
     parser.add_argument(
         "--run", type=Path, help=f"folder of a trained run (default: {DEMO_RUN}, if it is there)"
     )
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Open the map, predict, write the FITS file, and say what came out."""
     from polaris_lab.observations import Observation, predict_density
+    from polaris_lab.observations.prediction import Quality, check_output
     from polaris_lab.training import Run
 
     output = arguments.output or Path(f"{_stem(arguments.map)}_density.fits")
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise FileExistsError(
             f"{output}: expected a free name, the file exists; give --overwrite or another --output"
         )
+    check_output(output, overwrite=arguments.overwrite)
     choices = {
         name: getattr(arguments, name) for name in ("unit", "blank") if getattr(arguments, name) is not None
     }
@@ -64,7 +66,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         model_run, observation, overlap=arguments.overlap, progress=not arguments.quiet
     )
     prediction.write_fits(output, overwrite=arguments.overwrite)
-    density = prediction.density[np.isfinite(prediction.density)]
+    valid = np.isfinite(prediction.density)
+    density = prediction.density[valid]
     low, median, high = (float(value) for value in np.percentile(density, [1, 50, 99]))
     answer = {
         "output": str(output),
@@ -77,12 +80,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "percentile_99": high,
             "max": float(density.max()),
         },
-        "flagged_fraction": float(np.mean(prediction.quality[np.isfinite(prediction.density)] != 0)),
+        "flagged_fraction": float(np.mean((prediction.quality[valid] & ~int(Quality.RESAMPLED)) != 0)),
+        "notes": list(prediction.notes),
     }
     if not arguments.json:
         print(
             f"wrote {output}: {density.size} pixels of n_H, median {median:.3g} cm^-3, 1-99 % {low:.3g} .. {high:.3g}"
         )
+        for note in prediction.notes:
+            print(note)
         print(
             f"model {model_run.path} ({model_run.fingerprint}); {answer['flagged_fraction']:.0%} of the pixels carry a quality flag"
         )

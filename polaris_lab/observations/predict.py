@@ -60,7 +60,9 @@ def predict_density(
     """Predict the density behind a map, with intervals, on the map's own grid.
 
     A map with finer pixels than the model's is averaged to them, and the result is interpolated back in log
-    density. Blank pixels are filled smoothly for the network's eyes and are blank in the result. By default
+    density. One whose pixels are nearly the model's (within the limits of :data:`PIXEL_RATIO`) is read as it is, and
+    the density scaled by model pixel over map pixel: a cloud of the same columns with all lengths twice as long is
+    half as dense. So a density falls as 1/distance, as it must. Blank pixels are filled smoothly for the network's eyes and are blank in the result. By default
     the map is read in large tiles with a margin as wide as the network can see: no seams, and the answer does not
     depend on where tiles begin.
 
@@ -112,6 +114,10 @@ def predict_density(
         coverage, quality = grid.nearest(coverage), grid.nearest(quality) | np.int16(Quality.RESAMPLED)
     valid = np.isfinite(observation.column_density)
     maps = _with_intervals(np.where(valid, log_density, np.nan), calibration)
+    if grid is None:
+        scale, note = _pixel_scale(observation.pixel_size_pc, run.pixel_size_pc)
+        maps = {name: values * scale for name, values in maps.items()}
+        notes = [*notes, *note]
     quality = np.where(valid, quality, np.int16(0))
     return Prediction(
         **{name: values.astype(np.float32) for name, values in maps.items()},
@@ -164,6 +170,21 @@ def match_pixels(observation: Observation, model_pixel_pc: float) -> tuple[Resam
     )
     log.info("%s", note)
     return grid, [note]
+
+
+def _pixel_scale(map_pixel_pc: float, model_pixel_pc: float) -> tuple[float, list[str]]:
+    """Return the factor between densities at the pixel of a map and at that of a model, and a note about it.
+
+    The network sees an array of columns, not lengths; with all lengths times mu and the columns kept, n falls
+    as 1/mu: an exact symmetry of the projection.
+    """
+    scale = model_pixel_pc / map_pixel_pc
+    if abs(scale - 1) < 1e-3:
+        return 1.0, []
+    return scale, [
+        f"The map's pixels of {map_pixel_pc:.4g} pc were read as the model's {model_pixel_pc:.4g} pc and the density "
+        f"scaled by {scale:.4g}, their ratio"
+    ]
 
 
 def _check_inputs(run: Run) -> None:

@@ -211,6 +211,15 @@ def test_a_coarser_map_is_refused_with_the_reason(run, observe):
         predict(run, observe(smooth_column((60, 60)), pixel=1.45))
 
 
+def test_the_density_falls_as_one_over_the_distance(run, observe):
+    """The same columns with all lengths 1.3 times as long (N kept): every density is 1.3 times lower, exactly."""
+    column = smooth_column((60, 60))
+    near, far = predict(run, observe(column)), predict(run, observe(column, pixel=1.3))
+    np.testing.assert_allclose(far.density, near.density / 1.3, rtol=1e-5)
+    np.testing.assert_allclose(far.upper68, near.upper68 / 1.3, rtol=1e-5)
+    assert "their ratio" in far.notes[0]
+
+
 def test_pixels_that_are_not_square_are_resampled(run):
     column = smooth_column((60, 120))
     wcs = sky_wcs(column.shape)
