@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from polaris_lab.config import did_you_mean
+from polaris_lab.datasets.normalize import symmetry
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
-
-SYMMETRIES = 8
-"""Rotations by quarter turns, each with and without a mirror: the symmetries of the square."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,25 +147,6 @@ def batch_positions(count: int, batch_size: int, order: np.ndarray | None = None
     yield from np.array_split(order, -(-count // batch_size))
 
 
-def square_symmetry(images: Tensor, symmetry: int) -> Tensor:
-    """Turn images by `symmetry` % 4 quarter turns, and mirror them from 4 on.
-
-    Parameters
-    ----------
-    images : Tensor (N, C, H, W)
-    symmetry : int
-        0 (identity) to 7.
-
-    Examples
-    --------
-    >>> image = torch.arange(4.0).reshape(1, 1, 2, 2)
-    >>> len({str(square_symmetry(image, symmetry)) for symmetry in range(8)})
-    8
-    """
-    turned = torch.rot90(images, symmetry % 4, (-2, -1))
-    return turned.flip(-1) if symmetry >= 4 else turned  # (N, C, H, W) or (N, C, W, H)
-
-
 def augment(
     inputs: dict[str, Tensor], target: Tensor, symmetries: np.ndarray
 ) -> tuple[dict[str, Tensor], Tensor]:
@@ -178,26 +157,25 @@ def augment(
     inputs, target
         A batch (N, C, H, W), square.
     symmetries : int ndarray, shape (N,)
-        0 to 7 for each patch.
+        For each patch a number of :func:`polaris_lab.datasets.normalize.symmetry`, 0 to 7.
+
+    Raises
+    ------
+    ValueError
+        If the patches are not square.
     """
     groups = [
-        (torch.from_numpy(np.flatnonzero(symmetries == symmetry)), int(symmetry))
-        for symmetry in np.unique(symmetries)
+        (torch.from_numpy(np.flatnonzero(symmetries == number)), int(number))
+        for number in np.unique(symmetries)
     ]
 
     def turn(images: Tensor) -> Tensor:
         out = torch.empty_like(images)
-        for rows, symmetry in groups:
-            out[rows] = square_symmetry(images[rows], symmetry)
+        for rows, number in groups:
+            out[rows] = symmetry(images[rows], number)
         return out
 
     return {name: turn(images) for name, images in inputs.items()}, turn(target)
-
-
-def draw_symmetries(rng: np.random.Generator, count: int, shape: Sequence[int]) -> np.ndarray:
-    """Draw a symmetry for each patch: any of the 8, or the 4 that keep a patch that is not square."""
-    choices = range(SYMMETRIES) if shape[-1] == shape[-2] else (0, 2, 4, 6)
-    return rng.choice(np.array(choices), size=count)
 
 
 def _log10(values: np.ndarray, name: str, numbers: np.ndarray) -> Tensor:

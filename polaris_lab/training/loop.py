@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from polaris_lab.config import from_dict, to_dict
-from polaris_lab.training.batches import Patches, augment, batch_positions, draw_symmetries
+from polaris_lab.datasets.normalize import SYMMETRIES
+from polaris_lab.training.batches import Patches, augment, batch_positions
 from polaris_lab.training.checkpoints import put_weights
 from polaris_lab.training.losses import loss_named
 from polaris_lab.training.settings import (
@@ -229,7 +230,7 @@ class _Loop:
         """Take one step per batch; return the mean loss over the patches and the last learning rate."""
         count = len(self.training)
         order = rng.permutation(count)
-        symmetries = draw_symmetries(rng, count, self.training.target.shape)
+        symmetries = rng.integers(SYMMETRIES, size=count)
         first_step, steps = epoch * self.steps_per_epoch, self.config.epochs * self.steps_per_epoch
         self.model.train()
         total, rate = 0.0, self.config.learning_rate

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from polaris_lab.training.batches import Patches, augment, batch_positions, draw_symmetries, square_symmetry
+from polaris_lab.datasets.normalize import symmetry
+from polaris_lab.training.batches import Patches, augment, batch_positions
 
 
 @pytest.mark.parametrize(("count", "size"), [(17, 4), (16, 16), (33, 16), (5, 5), (7, 1)])
@@ -17,16 +18,6 @@ def test_batches_hold_every_patch_once_and_are_of_equal_size(count, size):
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_symmetries_form_the_group_of_the_square():
-    """Eight different images; doing one after another gives one of the eight again."""
-    image = torch.rand(1, 1, 5, 5)
-    images = [square_symmetry(image, k) for k in range(8)]
-    assert len({str(i.tolist()) for i in images}) == 8
-    for first in images:
-        for k in range(8):
-            assert any(torch.equal(square_symmetry(first, k), other) for other in images)
-
-
 def test_input_and_target_turn_together_each_patch_by_its_own():
     x = torch.rand(64, 1, 6, 6)
     symmetries = np.random.default_rng(1).integers(8, size=64)
@@ -34,17 +25,12 @@ def test_input_and_target_turn_together_each_patch_by_its_own():
     assert torch.equal(inputs["column_density"] * 3, target)
     assert torch.equal(inputs["column_density"] * 2, inputs["other"])
     for i, k in enumerate(symmetries):
-        assert torch.equal(inputs["column_density"][i : i + 1], square_symmetry(x[i : i + 1], int(k)))
+        assert torch.equal(inputs["column_density"][i : i + 1], symmetry(x[i : i + 1], int(k)))
 
 
-def test_all_symmetries_are_drawn_evenly_and_oblong_patches_keep_their_shape():
-    rng = np.random.default_rng(2)
-    counts = np.bincount(draw_symmetries(rng, 8000, (1, 1, 6, 6)), minlength=8)
-    assert counts.min() > 850
-    oblong = draw_symmetries(rng, 100, (1, 1, 6, 8))
-    out, _ = augment({"n": torch.rand(100, 1, 6, 8)}, torch.rand(100, 1, 6, 8), oblong)
-    assert out["n"].shape == (100, 1, 6, 8)
-    assert len(set(oblong.tolist())) == 4
+def test_patches_that_are_not_square_cannot_be_turned():
+    with pytest.raises(ValueError, match="expected square maps"):
+        augment({"n": torch.rand(2, 1, 6, 8)}, torch.rand(2, 1, 6, 8), np.array([1, 2]))
 
 
 def test_logarithms_keep_the_digits_of_large_column_densities():
