@@ -8,10 +8,23 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["blocks", "blueprint", "build", "presets", "reference", "registry", "summary", "unet"],
+    submodules=[
+        "blocks",
+        "blueprint",
+        "build",
+        "contrast",
+        "fitting",
+        "node",
+        "presets",
+        "reference",
+        "registry",
+        "summary",
+        "unet",
+    ],
     submod_attrs={
-        "blueprint": ["Blueprint", "Node"],
+        "blueprint": ["Blueprint"],
         "build": ["BlueprintModel", "build_model", "check_shapes", "parameter_count"],
+        "node": ["Node"],
         "registry": ["block_names", "register_block"],
     },
 )

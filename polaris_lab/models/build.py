@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from polaris_lab.models.blueprint import Blueprint, Node
-from polaris_lab.models.reference import CHUNK
+from polaris_lab.models.blueprint import Blueprint
+from polaris_lab.models.fitting import CHUNK
+from polaris_lab.models.node import Node
 from polaris_lab.models.registry import Fitted, block_class, input_names
 
 

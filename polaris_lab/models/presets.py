@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from polaris_lab.models.blueprint import Blueprint, Node
+from polaris_lab.models.blueprint import Blueprint
+from polaris_lab.models.node import Node
 
 
 def unet(
@@ -27,8 +28,8 @@ def unet(
     ----------
     layers, base_filters, attention, convolutions, dropout
         The network: see :class:`polaris_lab.models.unet.UNet`. The report's is 4 layers of 64 filters with
-        attention gates and dropout 0.05; dropout is off by default, as it costs accuracy in a regression
-        that is short of steps, not of data.
+        attention gates and dropout 0.05. Dropout is off by default; with few training maps, 0.05 guards
+        against learning them by heart (0.00-0.007 dex better on unseen clouds after training on three).
     residual : bool
         Learn what a power law, fitted to the training pixels, leaves over (0.013-0.015 dex better than
         learning the density itself).
