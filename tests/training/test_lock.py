@@ -1,6 +1,7 @@
 """One process at a time trains a run."""
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from polaris_lab.training.lock import GUARD_NAME, LOCK_NAME, RunInUseError, hold
 
 def entry(**changes):
     parent = psutil.Process(os.getppid())
-    values = {"pid": parent.pid, "process_started": parent.create_time(), "host": os.uname().nodename}
+    values = {"pid": parent.pid, "process_started": parent.create_time(), "host": platform.node()}
     return {**values, "started": "2025-01-01T00:00:00+00:00", "token": "other", **changes}
 
 
