@@ -48,20 +48,25 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     panel_material_ui.Page
     """
     import panel_material_ui as pmui  # before pn.extension: its icons are registered on import
+    import param
 
     import panel as pn  # isort: skip
 
     pn.extension(notifications=True, exception_handler=notify_user)
     pn.config.disconnect_notification = "The server has stopped. Start it again, then reload this page."
     head = [pmui.Typography(purpose, variant="body1", sizing_mode="stretch_width")] if purpose else []
-    return pmui.Page(
+    shown = pmui.Page(
         title=title,
         sidebar=list(sidebar),
         main=[*head, *main],
         sidebar_width=300,
         theme_config={"light": THEME, "dark": {}},
         meta_description=purpose or title,
+        busy_indicator=None,
     )
+    with param.edit_constant(shown):
+        shown.busy = False  # it would tell the browser of every tick of a timer
+    return shown
 
 
 def repeat(callback: Callable[[], Any], period_ms: int) -> None:
@@ -70,8 +75,9 @@ def repeat(callback: Callable[[], Any], period_ms: int) -> None:
 
     if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
         return
-    timer = pn.state.add_periodic_callback(callback, period_ms)
-    pn.state.on_session_destroyed(lambda _context, timer=timer: timer.stop())
+    timer = pn.state.add_periodic_callback(callback, period_ms, start=False)
+    pn.state.onload(timer.start)  # a change that comes while the browser still builds the page would be lost
+    pn.state.on_session_destroyed(lambda _context: timer.stop())
 
 
 def serve(
@@ -138,6 +144,8 @@ def serve(
         warm=warm,
     )
     logging.getLogger("asyncio").addFilter(_not_a_closed_page)
+    for name in ("tornado.access", "bokeh"):  # every picture and font that a browser fetches is no news
+        logging.getLogger(name).setLevel(logging.WARNING)
     addresses = [f"http://{address}:{port}/{name}" for name in pages]
     for url in addresses:
         print(url, flush=True)

@@ -174,7 +174,7 @@ class TrainingMonitor(pn.viewable.Viewer):
             variant="indeterminate" if waiting else "determinate",
         )
         self._numbers.object = numbers(seen)
-        self._hint.visible = not seen.records
+        self._hint.visible = not seen.records and seen.status in ("new", *run_watcher.BUSY)
         for plot in self._plots:
             plot.visible = bool(seen.records)
 
