@@ -147,7 +147,7 @@ def _finish(figure: Any) -> Any:
     if figure.yaxis[0].axis_label == "learning rate":
         figure.yaxis.formatter = PrintfTickFormatter(format="%.1e")
     elif figure.yaxis[0].axis_label.endswith("[dex]"):
-        figure.yaxis.formatter = PrintfTickFormatter(format="%.3g")
+        figure.yaxis.formatter = PrintfTickFormatter(format="%.4g")
     if figure.legend:
         figure.legend.location = "top_right"
         figure.legend.background_fill_alpha = 0.8

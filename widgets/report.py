@@ -14,7 +14,7 @@ from polaris_lab.training import metrics
 from widgets import figures, style
 from widgets.html_report import Code, Figure, Figures, Note, Section, Table, write_report
 
-MAP_PIXELS = 256
+MAP_PIXELS = 320
 """Longest side of a map in a report; larger ones are drawn from block means, and say so."""
 
 NETWORK, POWER_LAW = "U-Net", "power law"

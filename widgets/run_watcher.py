@@ -34,7 +34,7 @@ class Snapshot:
     """One look at a run: all that a page shows, and nothing else."""
 
     status: str = "missing"
-    """missing, broken, new, starting, running, stopping, stopped, finished or failed."""
+    """missing, empty, broken, new, starting, running, stopping, stopped, finished or failed."""
     message: str = ""
     """What that means and what to do, in a sentence or two."""
     name: str = ""
@@ -114,8 +114,7 @@ class RunWatcher:
         """Return how the run stands now. Never raises: a fault of the folder is a state with its remedy."""
         _reap(self.path)
         if not (self.path / "run.json").is_file():
-            self._forget()
-            return Snapshot("missing", _missing_message(self.path), self.path.name)
+            return self._without_run()
         try:
             if self._changed("run.json") or self._run is None:
                 self._run = self._open_run(self.path)
@@ -125,8 +124,7 @@ class RunWatcher:
             epochs = self._run.config.epochs
         except (OSError, ValueError, TypeError, KeyError) as error:
             if not (self.path / "run.json").is_file():  # deleted between two reads
-                self._forget()
-                return Snapshot("missing", _missing_message(self.path), self.path.name)
+                return self._without_run()
             logger.warning("%s: %s", self.path, error)
             self._run = None
             return Snapshot("broken", f"This run cannot be read: {error}", self.path.name, self._last.records)
@@ -191,10 +189,21 @@ class RunWatcher:
         self._stamps[name] = stamp
         return changed
 
-    def _forget(self) -> None:
-        """Start afresh: the folder is gone."""
+    def _without_run(self) -> Snapshot:
+        """Forget what was seen, and say what to do where there is no run."""
         self._run, self._last = None, Snapshot()
         self._stamps.clear()
+        if self.path.is_dir():
+            message = (
+                f"{self.path} holds no run yet. On the command line, polaris-lab demo makes and trains one; "
+                "in Python, lab.Run.create makes one of your own. It appears here by itself."
+            )
+            return Snapshot("empty", message, self.path.name)
+        message = (
+            f"There is no folder {self.path}: it was moved or deleted. Choose another run, or make this one again "
+            "with lab.Run.create."
+        )
+        return Snapshot("missing", message, self.path.name)
 
 
 def start_worker(path: Path) -> subprocess.Popen:
@@ -258,16 +267,6 @@ def _reap(path: Path) -> None:
     worker = _WORKERS.get(path)
     if worker is not None and worker.poll() is not None and not path.is_dir():
         del _WORKERS[path]
-
-
-def _missing_message(path: Path) -> str:
-    """Return what to do when there is no run."""
-    if path.is_dir():
-        return (
-            f"No run in {path} yet. `polaris-lab demo` makes and trains one there with `--output`; "
-            "in Python, lab.Run.create makes one of your own."
-        )
-    return f"There is no folder {path}: it was moved or deleted. Choose another run, or make this one again with lab.Run.create."
 
 
 def _last_words(path: Path) -> str:

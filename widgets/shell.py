@@ -132,6 +132,9 @@ def serve(
     pages = dict(apps) if isinstance(apps, Mapping) else {"": apps}
     port = free_port(address) if port == 0 else check_port(port, address)
     names = {address, LOCAL, "localhost"} if address in (LOCAL, "localhost") else {address}
+    logging.getLogger("asyncio").addFilter(_not_a_closed_page)
+    for name in ("tornado.access", "bokeh"):  # every picture and font that a browser fetches is no news
+        logging.getLogger(name).setLevel(logging.WARNING)
     server = pn.serve(
         {name or "/": make for name, make in pages.items()},
         port=port,
@@ -143,9 +146,6 @@ def serve(
         verbose=False,
         warm=warm,
     )
-    logging.getLogger("asyncio").addFilter(_not_a_closed_page)
-    for name in ("tornado.access", "bokeh"):  # every picture and font that a browser fetches is no news
-        logging.getLogger(name).setLevel(logging.WARNING)
     addresses = [f"http://{address}:{port}/{name}" for name in pages]
     for url in addresses:
         print(url, flush=True)

@@ -46,6 +46,12 @@ validation rises while training still falls, it learns by heart. The dot marks t
 **polaris-lab train RUN** shows here too, and Cancel stops it at its next batch.
 """
 
+_WORDS = {"new": "ready", "empty": "no run yet"}
+"""States that a reader would not know by their name."""
+
+_MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*_[]#~|!"})
+"""Characters that Markdown takes as marks, as HTML writes them."""
+
 _SEVERITY = {
     "missing": "warning",
     "broken": "error",
@@ -161,8 +167,8 @@ class TrainingMonitor(pn.viewable.Viewer):
     def _show(self, seen: run_watcher.Snapshot) -> None:
         """Write one snapshot into the parts."""
         self._state.param.update(
-            title=f"{seen.name}: {'ready' if seen.status == 'new' else seen.status}",
-            object=html.escape(seen.message),  # the alert shows HTML
+            title=f"{seen.name}: {_WORDS.get(seen.status, seen.status)}",
+            object=_plain(seen.message),  # the alert shows HTML
             severity=_SEVERITY.get(seen.status, "info"),
         )
         again = seen.status in ("stopped", "failed")
@@ -224,6 +230,11 @@ def duration(seconds: float | None) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _plain(text: str) -> str:
+    """Return a text so that neither Markdown nor HTML finds anything in it (a path, the words of a file)."""
+    return html.escape(text, quote=False).translate(_MARKS)
 
 
 def _code_html(code: str) -> str:

@@ -134,7 +134,7 @@ def test_a_page_opened_too_early_follows_and_then_keeps_quiet(visit, serve, work
     run = workspace / "unet_small"
     aside = shutil.move(run, workspace.parent / "aside")
     page.goto(serve("training", workspace), wait_until="commit")
-    page.get_by_text("No run in").wait_for()
+    page.get_by_text("work: no run yet").wait_for()
     assert page.get_by_text("polaris-lab demo").is_visible()
     visit.screenshot("training_monitor_empty")
     shutil.move(aside, run)

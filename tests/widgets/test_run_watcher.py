@@ -43,7 +43,9 @@ def test_a_folder_that_is_not_there_says_what_to_do(tmp_path):
 
 
 def test_an_empty_workspace_says_how_to_get_a_run(tmp_path):
-    assert "polaris-lab demo" in RunWatcher(tmp_path).look().message
+    seen = RunWatcher(tmp_path).look()
+    assert seen.status == "empty"
+    assert "polaris-lab demo" in seen.message
 
 
 def test_a_run_deleted_while_it_is_shown(trained_run):

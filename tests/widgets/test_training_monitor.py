@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import shutil
 
 import pytest
@@ -77,6 +78,12 @@ def test_words_of_a_file_are_not_taken_as_html(trained_run):
     monitor.refresh()
     assert monitor.snapshot.status == "broken"
     assert "<img" not in monitor._state.object
+
+
+def test_underscores_of_a_path_are_not_taken_as_marks(tmp_path):
+    shown = TrainingMonitor(tmp_path / "__init__")._state.object
+    assert "__init__" not in shown
+    assert html.unescape(shown).count("__init__") == 1
 
 
 def test_numbers_are_dashes_before_the_first_epoch(new_run):
