@@ -94,8 +94,10 @@ def loss_curves(
                 opts.Scatter(backend="bokeh", color=pair[1], size=9, marker="circle", line_color="white")
             )
         )
-    return hv.Overlay(layers).opts(
-        curve_options(title, width, height, logy=True, ylabel="RMS error [dex]", xlabel="epoch")
+    return (
+        hv.Overlay(layers)
+        .opts(curve_options(title, width, height, logy=True, ylabel="RMS error [dex]", xlabel="epoch"))
+        .opts(legend_position="top", legend_cols=3)
     )
 
 
