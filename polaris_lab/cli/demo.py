@@ -27,12 +27,16 @@ log = logging.getLogger(__name__)
 class DemoConfig:
     """How large the demonstration is, and from which seed everything follows."""
 
-    cloud_size: int = 128
-    """Cells along a side of each cloud."""
+    cloud_size: int = 96
+    """Cells along a side of the clouds of the training set."""
+    map_size: int = 128
+    """Cells along a side of the cloud that is observed."""
+    patch_size: int = 48
     pixel_size_pc: float = 0.025
-    training_clouds: int = 8
-    validation_clouds: int = 3
-    epochs: int = 40
+    training_clouds: int = 12
+    validation_clouds: int = 5
+    epochs: int = 30
+    batch_size: int = 8
     layers: int = 3
     base_filters: int = 16
     distance_pc: float = 300.0
@@ -42,6 +46,19 @@ class DemoConfig:
     noise: float = 0.02
     """Rms of its noise, as a fraction of the column density."""
     seed: int = 0
+
+
+QUICK = {
+    "cloud_size": 64,
+    "map_size": 64,
+    "patch_size": 32,
+    "training_clouds": 6,
+    "validation_clouds": 3,
+    "epochs": 40,
+    "layers": 2,
+    "base_filters": 8,
+}
+"""Settings of ``--quick``: the same way in less than a minute, with a rougher network."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=DemoConfig.seed, help="another seed gives other clouds (default: 0)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a minute instead of four: smaller clouds, a rough network"
+        "--quick", action="store_true", help="less than a minute: smaller clouds, a rougher network"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -150,26 +167,26 @@ class Demo:
             return PatchDataset.open(self.dataset_path)
         count = self.config.training_clouds + self.config.validation_clouds
         clouds = [
-            self._cloud(index)
+            self._cloud(index, self.config.cloud_size)
             for index in tqdm(range(count), desc="clouds", unit="cloud", disable=not self.progress)
         ]
         patches = PatchConfig(
-            patch_size=min(64, self.config.cloud_size),
+            patch_size=self.config.patch_size,
             split_by="cloud",
             validation_fraction=self.config.validation_clouds / count,
             seed=self.config.seed,
         )
         return build_dataset(clouds, patches, self.dataset_path, progress=self.progress)
 
-    def _cloud(self, index: int):
-        """Make the cloud number `index`, each of another turbulence and mean density."""
+    def _cloud(self, index: int, size: int):
+        """Make the cloud number `index` of `size` cells a side, each of another turbulence and mean density."""
         from polaris_lab.clouds import synthetic_cloud
 
         rng = np.random.default_rng([self.config.seed, index])
         return synthetic_cloud(
-            self.config.cloud_size,
+            size,
             seed=int(rng.integers(2**31)),
-            box_size=self.config.cloud_size * self.config.pixel_size_pc * u.pc,
+            box_size=size * self.config.pixel_size_pc * u.pc,
             mean_density=10 ** rng.uniform(2.5, 3.5) * u.cm**-3,
             mach_number=rng.uniform(4, 10),
             compressive_fraction=rng.uniform(0.15, 0.5),
@@ -188,7 +205,9 @@ class Demo:
             trained = Run.open(self.run_path)
         else:
             blueprint = Blueprint.unet(layers=self.config.layers, base_filters=self.config.base_filters)
-            training = TrainingConfig(epochs=self.config.epochs, seed=self.config.seed)
+            training = TrainingConfig(
+                epochs=self.config.epochs, batch_size=self.config.batch_size, seed=self.config.seed
+            )
             trained = Run.create(self.run_path, blueprint, dataset, training)
         trained.train(progress=self.progress)
         return trained
@@ -197,7 +216,9 @@ class Demo:
         """Look at a cloud that is in no training set: beam, noise, a corner without data."""
         from polaris_lab.observations import observe_cube
 
-        unseen = self._cloud(self.config.training_clouds + self.config.validation_clouds)
+        unseen = self._cloud(
+            self.config.training_clouds + self.config.validation_clouds, self.config.map_size
+        )
         return observe_cube(
             unseen,
             axis="z",

@@ -22,7 +22,9 @@ def timed(function: Callable[[], object]) -> float:
 def against(benchmark, capsys):
     """Time `ours` with pytest-benchmark and `reference` turn by turn; print a line; return the ratio."""
 
-    def compare(name: str, ours: Callable, reference: Callable, *, rounds: int = 5, work: float = 0.0, unit: str = ""):
+    def compare(
+        name: str, ours: Callable, reference: Callable, *, rounds: int = 5, work: float = 0.0, unit: str = ""
+    ):
         ours()  # compile, allocate, fill caches
         reference()
         pairs = np.array([(timed(ours), timed(reference)) for _ in range(rounds)])

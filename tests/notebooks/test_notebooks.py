@@ -56,7 +56,9 @@ def test_runs_at_quick_scale_without_a_warning(source):
     )
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    drawn = [output for output in outputs if "application/vnd.holoviews_exec.v0+json" in output.get("data", {})]
+    drawn = [
+        output for output in outputs if "application/vnd.holoviews_exec.v0+json" in output.get("data", {})
+    ]
     assert len(drawn) >= 3, "the figures did not draw"
     assert not [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
 
@@ -65,7 +67,9 @@ def test_ipynb_is_generated_from_the_source(source):
     """Same cells, no outputs, a kernel named: `make notebooks` writes it."""
     stored = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
     expected = jupytext.read(source)
-    assert [(c.cell_type, c.source) for c in stored.cells] == [(c.cell_type, c.source) for c in expected.cells]
+    assert [(c.cell_type, c.source) for c in stored.cells] == [
+        (c.cell_type, c.source) for c in expected.cells
+    ]
     assert stored.metadata.kernelspec.name == "python3"
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in stored.cells)
     nbformat.validate(stored)
