@@ -56,6 +56,10 @@ class BlueprintModel(nn.Module):
             values[node.name] = self.nodes[node.name](*(values[name] for name in node.inputs))
         return values[self.blueprint.output]  # (N, 1, H, W)
 
+    def blocks_named(self, block: str) -> list[nn.Module]:
+        """Return the blocks of one kind, in the order of their nodes (none where the blueprint has none)."""
+        return [self.nodes[node.name] for node in self.blueprint.nodes if node.block == block]
+
     def _inputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the blueprint's inputs, checked."""
         values = {}

@@ -17,11 +17,9 @@ from polaris_lab.observations.blanks import fill_blanks
 from polaris_lab.observations.maps import Observation
 from polaris_lab.observations.prediction import Prediction, Quality
 from polaris_lab.observations.quality import (
-    contrast_blocks,
     flags_in_words,
     location_flags,
     range_flags,
-    training_ranges,
 )
 from polaris_lab.observations.resample import Resampling
 
@@ -108,7 +106,7 @@ def predict_density(
     plan = _plan(run, model, column.shape, overlap=overlap, tile=tile)
     (log_density, *contrast), coverage = apply_tiled(_network(model), log_column, plan, progress=progress)
     quality = location_flags(blank, reach=min(EDGE_REACH, model.receptive_margin))
-    quality |= range_flags(training_ranges(run, model), log_column, log_density, contrast)
+    quality |= range_flags(run.validation().get("training_ranges", {}), log_column, log_density, contrast)
     if grid is not None:
         log_density = grid.interpolate(log_density)
         coverage, quality = grid.nearest(coverage), grid.nearest(quality) | np.int16(Quality.RESAMPLED)
@@ -247,7 +245,7 @@ def _network(model: BlueprintModel) -> Callable[[np.ndarray], np.ndarray]:
     model.eval().to(memory_format=torch.channels_last)  # a third faster on the CPU
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     seen: list[torch.Tensor] = []
-    contrasts = contrast_blocks(model)
+    contrasts = model.blocks_named("local_contrast")
 
     def forward(window: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.ndimage import distance_transform_cdt
 
 from polaris_lab.observations.prediction import REASONS, Quality
 
-if TYPE_CHECKING:
-    from polaris_lab.models import BlueprintModel
-    from polaris_lab.training.run import Run
-
 Range = tuple[float, float]
-
-SAMPLE = 500
-"""Training patches, evenly spread over the set, that are read to learn its ranges."""
 
 
 def location_flags(blank: np.ndarray, *, reach: int) -> np.ndarray:
@@ -59,7 +50,8 @@ def range_flags(
     Parameters
     ----------
     ranges : mapping
-        From :func:`training_ranges`; what it lacks is not judged.
+        The smallest and largest training value, from the run's validation: "density", and "column_density" or
+        "contrast 0", "contrast 1" ...; log10 but for the contrast. What it lacks is not judged.
     log_column, log_density : ndarray, shape (ny, nx)
         log10 of N_H [cm^-2] and of the predicted n_H [cm^-3].
     contrast : sequence of ndarray
@@ -70,48 +62,11 @@ def range_flags(
     ndarray of int16
     """
     flags = np.zeros(log_column.shape, np.int16)
-    seen = {f"contrast {i}": values for i, values in enumerate(contrast)} or {"column": log_column}
+    seen = {f"contrast {i}": values for i, values in enumerate(contrast)} or {"column_density": log_column}
     for name, values in seen.items():
         flags[_outside(values, ranges.get(name))] |= Quality.COLUMN_RANGE
     flags[_outside(log_density, ranges.get("density"))] |= Quality.DENSITY_RANGE
     return flags
-
-
-def training_ranges(run: Run, model: BlueprintModel) -> dict[str, Range]:
-    """Return the smallest and largest values that the network was trained on.
-
-    Parameters
-    ----------
-    run : Run
-        Its training set is read where it is at hand; else only the densities of its validation are known.
-    model : BlueprintModel
-        Its network.
-
-    Returns
-    -------
-    dict
-        "density", and "column" or "contrast 0", "contrast 1" ...; log10 but for the contrast.
-    """
-    try:
-        dataset = run.dataset()
-    except (FileNotFoundError, ValueError):  # moved or changed: the run predicts without it
-        centres = run.validation()["calibration"]["log_density"]
-        return {"density": (centres[0] - 0.1, centres[-1] + 0.1)}
-    rows = dataset.indices("training")
-    rows = rows[:: max(1, len(rows) // SAMPLE)]
-    column = np.log10(dataset.read("column_density", rows))
-    target = dataset.read(run.target, rows)
-    ranges = {"density": _extent(np.log10(target)), "column": _extent(column)}
-    with torch.inference_mode():
-        for number, block in enumerate(contrast_blocks(model)):
-            parts = torch.from_numpy(column[:, None]).split(64)  # (n, 1, y, x)
-            ranges[f"contrast {number}"] = _extent(np.concatenate([block(part).numpy() for part in parts]))
-    return ranges
-
-
-def contrast_blocks(model: BlueprintModel) -> list[torch.nn.Module]:
-    """Return the blocks that form the contrast of the column density: log N_H over its local mean."""
-    return [model.nodes[node.name] for node in model.blueprint.nodes if node.block == "local_contrast"]
 
 
 def flags_in_words(quality: np.ndarray, valid: np.ndarray) -> list[str]:
@@ -123,10 +78,6 @@ def flags_in_words(quality: np.ndarray, valid: np.ndarray) -> list[str]:
         if count:
             sentences.append(f"{count} pixels ({100 * count / total:.2g} %): {REASONS[flag]}")
     return sentences
-
-
-def _extent(values: np.ndarray) -> Range:
-    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
 def _outside(values: np.ndarray, known: Range | None) -> np.ndarray:

@@ -340,7 +340,7 @@ class Run:
         """
         import torch
 
-        from polaris_lab.training.validation import compare_with_power_law, predict_patches
+        from polaris_lab.training.validation import compare_with_power_law, predict_patches, training_ranges
 
         best, names = self.best, {"inputs": self.blueprint.inputs, "target": self.target}
         model, dataset = self.model(), self.dataset()
@@ -349,11 +349,12 @@ class Run:
             model, dataset, "validation", batch_size=self.config.batch_size, device=device, **names
         )
         report = compare_with_power_law(predicted, target, dataset, **names)
+        report["training_ranges"] = training_ranges(model, dataset, **names)
         write_json(self.path / files.VALIDATION, {"schema": SCHEMA, "epoch": best.epoch, **report})
         return predicted, target
 
     def validation(self) -> dict[str, Any]:
-        """Return what :meth:`validate` wrote: ``metrics``, ``power_law``, ``calibration``, ``split`` ...
+        """Return what :meth:`validate` wrote: ``metrics``, ``power_law``, ``calibration``, ``training_ranges``, ``split`` ...
 
         Raises
         ------

@@ -16,6 +16,7 @@ from polaris_lab.training.metrics import scores
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
+    from polaris_lab.models import BlueprintModel
 
 
 def predict_patches(
@@ -42,6 +43,36 @@ def predict_patches(
     for positions, log_density, _ in predictions(model, patches, batch_size, device):
         predicted[positions] = (10 ** log_density.double()).squeeze(1).cpu().numpy()  # (n, y, x)
     return predicted, dataset.read(target, dataset.indices(split))
+
+
+def training_ranges(
+    model: BlueprintModel, dataset: PatchDataset, *, inputs: tuple[str, ...], target: str
+) -> dict[str, list[float]]:
+    """Return the smallest and largest values that the network has learned from.
+
+    Returns
+    -------
+    dict
+        [smallest, largest] of log10 of each input by its name and of the target as "density", and of what each
+        ``local_contrast`` block makes of the column density as "contrast 0", "contrast 1" ...
+    """
+    rows = dataset.indices("training")
+    ranges = {name: _extent(np.log10(dataset.read(name, rows))) for name in inputs}
+    ranges["density"] = _extent(np.log10(dataset.read(target, rows)))
+    contrasts = model.blocks_named("local_contrast")
+    if contrasts:
+        log_column = np.log10(dataset.read("column_density", rows))[:, None]  # (n, 1, y, x)
+        parts = torch.from_numpy(log_column.astype(np.float32)).split(64)
+        with torch.inference_mode():
+            for number, block in enumerate(contrasts):
+                device = next(block.buffers()).device
+                seen = [block(part.to(device)).cpu().numpy() for part in parts]
+                ranges[f"contrast {number}"] = _extent(np.concatenate(seen))
+    return ranges
+
+
+def _extent(values: np.ndarray) -> list[float]:
+    return [float(np.nanmin(values)), float(np.nanmax(values))]
 
 
 def compare_with_power_law(
