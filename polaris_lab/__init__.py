@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "mass_weighted_density",
             "max_density",
             "project",
+            "sample_cloud",
             "synthetic_cloud",
             "volume_weighted_density",
         ],

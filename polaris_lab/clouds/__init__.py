@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["projection", "readers", "simulation", "synthetic"],
+    submodules=["projection", "readers", "sample", "simulation", "synthetic"],
     submod_attrs={
         "projection": [
             "Projection",
@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "volume_weighted_density",
         ],
         "readers": ["open_cube", "save_cube"],
+        "sample": ["sample_cloud"],
         "simulation": ["SimulationCube"],
         "synthetic": ["synthetic_cloud"],
     },

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from polaris_lab.clouds import SimulationCube
+from polaris_lab.clouds.sample import DO_NOT_TRAIN
 from polaris_lab.config import SCHEMA, Provenance, fingerprint, to_dict
 from polaris_lab.datasets.arrays import UNITS, shuffled_split
 from polaris_lab.datasets.growing import (
@@ -42,6 +43,7 @@ def build_dataset(
     progress: bool = True,
     client: Any = None,
     overwrite: bool = False,
+    train_on_reserved: bool = False,
 ) -> PatchDataset:
     """Build a training set from one cloud or several, on disk.
 
@@ -62,6 +64,9 @@ def build_dataset(
         Where clouds are projected and searched; by default here, one after the other.
     overwrite : bool
         Replace a dataset at `path` when the new one is whole.
+    train_on_reserved : bool
+        Take clouds whose provenance says ``do_not_train`` all the same, as that of
+        :func:`polaris_lab.sample_cloud` does; figures measured on them are then no test any more.
 
     Returns
     -------
@@ -73,7 +78,8 @@ def build_dataset(
     FileExistsError
         If something stands at `path`, or a partial dataset of another recipe.
     ValueError
-        If cell sizes differ, two clouds are the same or have the same name, or no patch was accepted.
+        If cell sizes differ, two clouds are the same or have the same name, a cloud is reserved for tests, or no
+        patch was accepted.
 
     References
     ----------
@@ -85,6 +91,8 @@ def build_dataset(
         raise TypeError(f"config: expected a PatchConfig, got {type(config).__name__}")
     cubes = _opened(cubes)
     names = _names(cubes)
+    if not train_on_reserved:
+        _check_reserved(cubes, names)
     cell_size_pc = _one_cell_size(cubes, names)
     for cube in cubes:
         check_shape(cube.shape, config)
@@ -242,6 +250,15 @@ def _names(cubes: Sequence[SimulationCube]) -> list[str]:
     if twice:
         raise ValueError(f"cubes: expected different names, got {twice[0]!r} twice; set cube.name")
     return names
+
+
+def _check_reserved(cubes: Sequence[SimulationCube], names: Sequence[str]) -> None:
+    for cube, name in zip(cubes, names, strict=True):
+        if cube.provenance.get(DO_NOT_TRAIN):
+            raise ValueError(
+                f"cubes: expected clouds to train on, got {name!r}, which is stamped do_not_train: "
+                f"{cube.provenance[DO_NOT_TRAIN]}; say train_on_reserved=True to give that test up"
+            )
 
 
 def _one_cell_size(cubes: Sequence[SimulationCube], names: Sequence[str]) -> float:

@@ -318,3 +318,18 @@ def test_the_report_s_filter_gives_a_usable_set_of_mhd_turbulence(shared_data, t
         1,
     )[0]
     assert 1.0 < slope < 1.6
+
+
+def test_a_cloud_reserved_for_tests_needs_an_explicit_word(make_cube, tmp_path):
+    """The stamp of sample_cloud survives a file; the refusal leaves nothing behind."""
+    fog = make_cube(7, (96, 96, 96), "fog")
+    stamped = SimulationCube(
+        fog.density, cell_size=fog.cell_size, name="fog", provenance={"do_not_train": "it is the test"}
+    )
+    path = stamped.save(tmp_path / "fog.h5")
+    for cubes in (stamped, path, [make_cube(8, (96, 96, 96), "other"), stamped]):
+        with pytest.raises(ValueError, match=r"'fog', which is stamped do_not_train: it is the test; say"):
+            build(cubes, tmp_path / "fog.zarr")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["fog.h5"]
+    dataset = build(stamped, tmp_path / "fog.zarr", train_on_reserved=True)
+    assert dataset.manifest["sources"][0]["provenance"]["do_not_train"] == "it is the test"

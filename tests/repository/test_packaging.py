@@ -15,6 +15,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
+LARGE = {
+    # real MHD gas for notebooks and viewers without a download (lab.sample_cloud); never changes, so kept once
+    "polaris_lab/clouds/data/mhd_m8_128_late.zarr.zip": 12 * 10**6,
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -170,6 +174,7 @@ def test_no_tracked_file_is_large_or_names_an_index():
         path = ROOT / name
         if not path.exists():
             continue
-        assert path.stat().st_size < 2**20, f"{name} is larger than 1 MiB"
+        limit = LARGE.get(name, 2**20)
+        assert path.stat().st_size < limit, f"{name} is larger than {limit / 2**20:.0f} MiB"
         if path.suffix in {".py", ".toml", ".txt", ".yml", ".yaml", ".md", ""}:
             assert not re.search(r"--(extra-)?" + r"index-url|--find-" + "links", path.read_text()), name
