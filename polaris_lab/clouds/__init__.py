@@ -4,8 +4,20 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["projection", "readers", "sample", "simulation", "synthetic"],
+    submodules=[
+        "core_profiles",
+        "cores",
+        "projection",
+        "readers",
+        "recipes",
+        "sample",
+        "simulation",
+        "suite",
+        "synthetic",
+    ],
     submod_attrs={
+        "core_profiles": ["Core"],
+        "cores": ["add_cores"],
         "projection": [
             "Projection",
             "column_density",
@@ -17,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "readers": ["open_cube", "save_cube"],
         "sample": ["sample_cloud"],
         "simulation": ["SimulationCube"],
+        "suite": ["ensemble"],
         "synthetic": ["synthetic_cloud"],
     },
 )

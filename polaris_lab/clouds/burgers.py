@@ -52,6 +52,7 @@ def burgers_flow(
     turnover_times: float,
     free_fall_times: float,
     gravity: float,
+    velocity_slope: float = -4.0,
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run the flow and return its density contrast and velocity.
@@ -72,6 +73,8 @@ def burgers_flow(
         Length of the part with gravity, in free-fall times of the mean density.
     gravity : float
         4 pi G rho L^2 / c_s^2 of the box.
+    velocity_slope : float
+        Of the 3D power spectrum of the initial velocity and the driving.
     progress : bool
         Show a bar.
 
@@ -88,7 +91,7 @@ def burgers_flow(
     """
     quiet = turnover_times / (2.0 * mach_number)
     end = quiet + free_fall_times * math.sqrt(3.0 * math.pi**2 / (8.0 * gravity))
-    flow = _Flow(size, rng, mach_number, compressive_fraction)
+    flow = _Flow(size, rng, mach_number, compressive_fraction, velocity_slope)
     time = 0.0
     with tqdm(total=1.0, disable=not progress, desc=f"cloud {size}^3", bar_format=_BAR) as bar:
         while time < end * (1 - 1e-9):
@@ -106,10 +109,10 @@ _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 class _Flow:
     """The state of a running flow and its steps."""
 
-    def __init__(self, size, rng, mach_number, compressive_fraction):
+    def __init__(self, size, rng, mach_number, compressive_fraction, slope):
         self.size, self.mach_number = size, mach_number
         self._threads = thread_count()
-        draw = {"compressive_fraction": compressive_fraction, "workers": self._threads}
+        draw = {"compressive_fraction": compressive_fraction, "slope": slope, "workers": self._threads}
         self.state = np.zeros((size, size, size, 4), np.float32)
         self.state[..., :3] = np.moveaxis(np.float32(mach_number) * random_velocity(rng, size, **draw), 0, -1)
         driving = random_velocity(rng, size, largest_wave_number=DRIVEN_BELOW, **draw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 from scipy import fft, special
 
@@ -55,30 +56,105 @@ def random_velocity(
     >>> print(v.shape, round(float((v**2).sum(0).mean()), 4))
     (3, 16, 16, 16) 1.0
     """
+    modes = velocity_modes(
+        rng,
+        size,
+        compressive_fraction=compressive_fraction,
+        slope=slope,
+        largest_wave_number=largest_wave_number,
+        workers=workers,
+    )
+    velocity = np.empty((3, size, size, size), np.float32)
+    for component in range(3):
+        velocity[component] = fft.irfftn(modes[component], s=(size,) * 3, workers=workers)
+    return velocity
+
+
+def velocity_modes(
+    rng: np.random.Generator,
+    size: int,
+    *,
+    compressive_fraction: float,
+    slope: float = -4.0,
+    largest_wave_number: float | None = None,
+    workers: int = 1,
+) -> np.ndarray:
+    """Draw the Fourier modes of :func:`random_velocity`, with its parameters.
+
+    Returns
+    -------
+    ndarray, shape (3, n, n, n/2 + 1), complex64
+        As ``scipy.fft.rfftn`` of each component gives them.
+    """
     k = wave_numbers(size)
     squared = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
     kept = (squared > 0) & (np.maximum(np.maximum(abs(k[0]), abs(k[1])), k[2]) < size / 2)
     if largest_wave_number is not None:
         kept &= squared < largest_wave_number**2
-    safe = np.where(squared > 0, squared, 1.0)
-    shape = np.where(kept, safe ** (slope / 4), 0.0).astype(np.float32)
+    safe = np.where(squared > 0, squared, np.float32(1.0))
+    shape = np.where(kept, safe ** np.float32(slope / 4), np.float32(0.0))
     modes = np.empty((3, *shape.shape), np.complex64)  # (3, n, n, n/2+1)
     for component in range(3):
         noise = rng.standard_normal((size, size, size), dtype=np.float32)
-        modes[component] = fft.rfftn(noise, workers=workers) * shape
+        np.multiply(fft.rfftn(noise, workers=workers), shape, out=modes[component])
     along = (k[0] * modes[0] + k[1] * modes[1] + k[2] * modes[2]) / safe
-    velocity = np.zeros((3, size, size, size), np.float32)
-    compressive = [k[i] * along for i in range(3)]
-    for part, share in (
-        (compressive, compressive_fraction),
-        ([modes[i] - compressive[i] for i in range(3)], 1.0 - compressive_fraction),
-    ):
-        field = [fft.irfftn(component, s=(size,) * 3, workers=workers) for component in part]
-        power = sum(float(np.mean(np.square(component, dtype=np.float64))) for component in field)
-        for component in range(3):
-            velocity[component] += np.float32(math.sqrt(share / power)) * field[component]
-    velocity /= np.float32(math.sqrt(3 * float(np.mean(np.square(velocity, dtype=np.float64)))))
-    return velocity
+    compression = _power(along, size, squared)
+    whole = sum(_power(component, size) for component in modes)
+    a = math.sqrt(compressive_fraction / compression)  # Parseval: mean(v^2) = 1
+    b = math.sqrt((1.0 - compressive_fraction) / (whole - compression))
+    modes *= np.float32(b)
+    along *= np.float32(a - b)
+    for component in range(3):
+        modes[component] += k[component] * along
+    return modes
+
+
+def _power(modes: np.ndarray, size: int, weight: np.ndarray | float = 1.0) -> float:
+    """Return the mean square of a real field from its half of the modes, weighted mode by mode."""
+    squares = ((modes.real**2 + modes.imag**2) * weight).sum(axis=(0, 1), dtype=np.float64)
+    twice = np.full(squares.size, 2.0)  # a real transform holds half of the modes
+    twice[0] = 1.0
+    if size % 2 == 0:
+        twice[-1] = 1.0
+    return float((twice * squares).sum()) / float(size) ** 6
+
+
+def random_field(rng: np.random.Generator, size: int, *, slope: float, workers: int = 1) -> np.ndarray:
+    """Draw a periodic Gaussian field with a power-law spectrum (fractional Brownian motion).
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of the noise.
+    size : int
+        Cells along each side, n.
+    slope : float
+        Of the 3D power spectrum, P(k) ~ k^slope.
+    workers : int
+        Threads of the Fourier transforms.
+
+    Returns
+    -------
+    ndarray, shape (n, n, n), float32
+        Zero mean, unit variance.
+
+    References
+    ----------
+    Stutzki et al. (1998), A&A 336, 697.
+
+    Examples
+    --------
+    >>> field = random_field(np.random.default_rng(0), 16, slope=-3.4)
+    >>> print(field.shape, round(float((field**2).mean()), 4))
+    (16, 16, 16) 1.0
+    """
+    k = wave_numbers(size)
+    squared = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
+    squared[0, 0, 0] = np.inf  # no mean
+    modes = fft.rfftn(rng.standard_normal((size, size, size), dtype=np.float32), workers=workers)
+    modes *= squared ** np.float32(slope / 4)
+    modes *= np.float32(1.0 / math.sqrt(_power(modes, size)))
+    return fft.irfftn(modes, s=(size,) * 3, workers=workers)
 
 
 def compressive_share(velocity: np.ndarray, *, workers: int = 1) -> float:
@@ -144,9 +220,12 @@ def density_quantiles(u: np.ndarray, *, width: float, tail_slope: float | None =
     height = math.exp(-0.5 * (tail_slope * width) ** 2) / (math.sqrt(2 * math.pi) * width)
     tail = height / tail_slope * -math.expm1(-tail_slope * (LARGEST_LOG_CONTRAST - start))
     volume = u * (body + tail)
-    low = centre + width * special.ndtri(np.minimum(volume, body))
-    beyond = np.maximum(volume - body, 0.0) * tail_slope / height
-    return np.where(volume < body, low, start - np.log1p(-beyond) / tail_slope)
+    inside = volume < body
+    result = np.empty(u.shape)
+    result[inside] = centre + width * special.ndtri(volume[inside])
+    beyond = (volume[~inside] - body) * (tail_slope / height)
+    result[~inside] = start - np.log1p(-beyond) / tail_slope
+    return result
 
 
 def remap(log_density: np.ndarray, *, width: float, tail_slope: float | None = None) -> np.ndarray:
@@ -174,5 +253,48 @@ def remap(log_density: np.ndarray, *, width: float, tail_slope: float | None = N
     values = density_quantiles((np.arange(count) + 0.5) / count, width=width, tail_slope=tail_slope)
     values -= math.log(float(np.mean(np.exp(values))))
     result = np.empty(count)
-    result[np.argsort(log_density, axis=None)] = values
+    result[rank_order(log_density)] = values
     return result.reshape(log_density.shape)
+
+
+def rank_order(values: np.ndarray) -> np.ndarray:
+    """Return the flat indices that sort an array, equal values in the order of their places.
+
+    For float32 a radix sort on the bits, five times as fast as the general one.
+
+    Examples
+    --------
+    >>> rank_order(np.array([[2.0, -1.0], [0.5, -3.0]], np.float32))
+    array([3, 1, 2, 0])
+    """
+    if values.dtype != np.float32 or values.size >= 2**32:
+        return np.argsort(values, axis=None, kind="stable")
+    return _radix_order(np.ascontiguousarray(values).reshape(-1).view(np.uint32)).astype(np.int64)
+
+
+@numba.njit(nogil=True, cache=True)
+def _radix_order(bits):  # pragma: no cover - compiled
+    """Sort the bits of floats: three passes of 11 bits over (key, place) pairs."""
+    count = bits.size
+    keys, places = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    other_keys, other_places = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    for i in range(count):
+        value = bits[i]
+        # negative floats grow downwards: turn all their bits; positive ones come after them
+        keys[i] = ~value if value >> np.uint32(31) else value | np.uint32(0x80000000)
+        places[i] = i
+    for turn in range(3):
+        shift = np.uint32(11 * turn)
+        starts = np.zeros(2049, np.int64)
+        for i in range(count):
+            starts[((keys[i] >> shift) & np.uint32(2047)) + 1] += 1
+        for digit in range(2048):
+            starts[digit + 1] += starts[digit]
+        for i in range(count):
+            digit = (keys[i] >> shift) & np.uint32(2047)
+            target = starts[digit]
+            starts[digit] += 1
+            other_keys[target], other_places[target] = keys[i], places[i]
+        keys, other_keys = other_keys, keys
+        places, other_places = other_places, places
+    return places

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from polaris_lab.clouds.simulation import SimulationCube, axis_index, check_density
+from polaris_lab.clouds.simulation import SimulationCube, axis_index, check_density, layer_ranges
 from polaris_lab.parallel import share_rows
 
 _CHUNK = 4096  # pixels whose sums stay in the cache
@@ -84,12 +84,31 @@ def project(cube: SimulationCube, *, axis: str = "z") -> Projection:
         bad = share_rows(kernel, shares, slab, total[rows], square[rows], peak[rows])
         if any(bad) or not np.isfinite(total[rows]).all():
             check_density(slab, start)
+    if cube.subcell:
+        square, peak = _within_cells(cube, index, square, peak)
     return Projection(
         column_density=total * cube.cell_size_cm,
         volume_weighted_density=total / cube.shape[index],
         mass_weighted_density=square / total,
         max_density=peak.astype(np.float64),
     )
+
+
+def _within_cells(
+    cube: SimulationCube, index: int, square: np.ndarray, peak: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sum(<n^2>) and the largest n of each line, from what the cube knows of the gas within its cells."""
+    results = {"mean_square": square, "maximum": peak}
+    for key, values in cube.subcell.items():
+        results[key] = np.zeros(square.shape)
+        for start, stop in layer_ranges(values.shape):
+            slab = np.asarray(values[start:stop])
+            rows = slice(None) if index == 0 else slice(start, stop)
+            if key == "maximum":
+                results[key][rows] = np.maximum(results[key][rows], slab.max(axis=index))
+            else:
+                results[key][rows] += slab.sum(axis=index, dtype=np.float64)
+    return results["mean_square"], results["maximum"]
 
 
 def column_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:

@@ -16,6 +16,9 @@ from polaris_lab.units import PARSEC, positive
 AXES = ("z", "y", "x")
 """Names of the array axes, in their order: a cube is indexed [z, y, x]."""
 
+SUBCELL = {"mean_square": "cm-6", "maximum": "cm-3"}
+"""What a cube may know of the gas within its cells, and the units: <n^2> and the largest n of each cell."""
+
 BLOCK_BYTES = 64 * 2**20
 """Memory that one block of a blockwise pass may take."""
 
@@ -58,6 +61,10 @@ class SimulationCube:
         Gas temperature [K], same shape.
     velocity : mapping, optional
         Components [km s^-1] by the name of their axis, any subset of "z", "y", "x"; same shape each.
+    subcell : mapping, optional
+        What is known of the gas within the cells, same shape each: "mean_square" <n^2> [cm^-6] and "maximum"
+        [cm^-3]. Cores smaller than a cell and downsampled clouds keep their <n_H>_M and n_max through it;
+        without it cells are uniform.
     name : str, optional
         What the cloud is called in reports and datasets.
     provenance : mapping, optional
@@ -88,6 +95,7 @@ class SimulationCube:
         cell_size: u.Quantity,
         temperature: Any = None,
         velocity: Mapping[str, Any] | None = None,
+        subcell: Mapping[str, Any] | None = None,
         name: str | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
@@ -109,6 +117,13 @@ class SimulationCube:
                 _field(component, "km/s", f'velocity["{key}"]'), f'velocity["{key}"]'
             )
         self._velocity = {key: self._velocity[key] for key in AXES if key in self._velocity}
+        self._subcell: dict[str, Any] = {}
+        for key, values in (subcell or {}).items():
+            if key not in SUBCELL:
+                raise ValueError(f"subcell: unknown field {key!r}: {did_you_mean(key, list(SUBCELL))}")
+            self._subcell[key] = self._matching(
+                _field(values, SUBCELL[key], f'subcell["{key}"]'), f'subcell["{key}"]'
+            )
         self.name = name
         self.provenance = dict(provenance or {})
         if isinstance(self._density, np.ndarray) and not isinstance(self._density, np.memmap):
@@ -125,6 +140,8 @@ class SimulationCube:
 
     def _check_finite(self) -> None:
         fields = {f'velocity["{axis}"]': values for axis, values in self._velocity.items()}
+        fields |= {f'subcell["{key}"]': values for key, values in self._subcell.items()}
+        self._check_subcell()
         if self._temperature is not None:
             fields["temperature"] = self._temperature
         for name, values in fields.items():
@@ -137,6 +154,17 @@ class SimulationCube:
                     raise ValueError(
                         f"temperature: expected positive values in K, got {values[start:stop].min():g} in layers "
                         f"{start}..{stop - 1}"
+                    )
+
+    def _check_subcell(self) -> None:
+        """Refuse <n^2> below <n>^2 and a maximum below the mean (beyond rounding)."""
+        for key, values in self._subcell.items():
+            for start, stop in layer_ranges(values.shape):
+                least = np.asarray(self._density[start:stop]) ** (2 if key == "mean_square" else 1)
+                if (np.asarray(values[start:stop]) < least * np.float32(1 - 1e-5)).any():
+                    raise ValueError(
+                        f'subcell["{key}"]: expected at least {"density^2" if key == "mean_square" else "the density"} in '
+                        f"every cell, got less in layers {start}..{stop - 1}"
                     )
 
     # -- what it holds -------------------------------------------------------------------------------
@@ -155,6 +183,11 @@ class SimulationCube:
     def velocity(self) -> dict[str, Any]:
         """Velocity components [km s^-1] by axis name; positive recedes from that axis's observer."""
         return dict(self._velocity)
+
+    @property
+    def subcell(self) -> dict[str, Any]:
+        """What is known of the gas within the cells: "mean_square" [cm^-6], "maximum" [cm^-3]; mostly empty."""
+        return dict(self._subcell)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -255,6 +288,8 @@ class SimulationCube:
         )
         components = [f"v_{axis} {_extent(values, 'km/s')}" for axis, values in self._velocity.items()]
         rows.append(("velocity", ", ".join(components) or "no velocity"))
+        if self._subcell:
+            rows.append(("within cells", f"{' and '.join(self._subcell)} of the density within cells"))
         return rows
 
     def __repr__(self) -> str:

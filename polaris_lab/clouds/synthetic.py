@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units as u
 
 from polaris_lab.clouds.simulation import SimulationCube
+from polaris_lab.config import did_you_mean
 from polaris_lab.units import (
     BOLTZMANN,
     GRAVITATION,
@@ -38,16 +39,27 @@ TEMPERATURE_LAWS = ("barotropic", "isothermal")
 """Choices of `temperature_law`."""
 
 
+DEFAULTS: dict[str, dict[str, float]] = {
+    "burgers": {"spectral_slope": 4.0, "turnover_times": 0.8, "free_fall_times": 0.15},
+    "fbm": {"spectral_slope": 3.4},
+    "cascade": {"spectral_slope": 3.6},
+}
+"""What each recipe takes where nothing is said."""
+
+
 def synthetic_cloud(
     size: int = 128,
     seed: int = 0,
     *,
+    kind: str = "burgers",
     box_size: u.Quantity = 6.4 * u.pc,
+    depth: u.Quantity | None = None,
     mean_density: u.Quantity = 470 * u.cm**-3,
     mach_number: float = 8.0,
     compressive_fraction: float = 0.3,
-    turnover_times: float = 0.8,
-    free_fall_times: float = 0.15,
+    spectral_slope: float | None = None,
+    turnover_times: float | None = None,
+    free_fall_times: float | None = None,
     pdf_width: float | None = 1.25,
     tail_slope: float | None = 2.0,
     flow_temperature: u.Quantity = 10 * u.K,
@@ -55,12 +67,16 @@ def synthetic_cloud(
     name: str | None = None,
     progress: bool = False,
 ) -> SimulationCube:
-    """Make a periodic, turbulent, self-gravitating cloud from a seed.
+    """Make a periodic, turbulent cloud from a seed.
 
-    A supersonic isothermal flow (recipe ``burgers``) is followed from a random velocity field, its last part
-    with self-gravity; then the density is mapped, cell order kept, onto a log-normal PDF with a power-law
-    tail. Column density maps show long filaments, sheets, voids and hubs as MHD turbulence does; velocity
-    and density belong together. It is a generator, not a simulation, and says so in its provenance.
+    It is a generator, not a simulation, and says so in its provenance. Three recipes:
+
+    ``burgers`` follows a supersonic isothermal flow from a random velocity field, its last part with
+    self-gravity; then the density is mapped, cell order kept, onto a log-normal PDF with a power-law tail.
+    Column density maps show long filaments, sheets, voids and hubs as MHD turbulence does; velocity and
+    density belong together. ``fbm`` is a Gaussian random field with that PDF: cloudy noise in a fraction of a
+    second, the null model. ``cascade`` stretches a random field scale by scale: short wisps and knots. The
+    velocities of ``fbm`` are random and know nothing of the density.
 
     Parameters
     ----------
@@ -68,22 +84,32 @@ def synthetic_cloud(
         Cells along each side, at least 16.
     seed : int
         Names the cloud: the same seed and choices give the same cloud, whatever the number of threads.
+    kind : {"burgers", "fbm", "cascade"}
+        The recipe.
     box_size : Quantity
         Side of the periodic box.
+    depth : Quantity, optional
+        Extent along z, by default `box_size`. A deeper cloud is a stack of different boxes (not periodic where
+        they meet), as a line of sight through a larger cloud; a shallower one is a cut.
     mean_density : Quantity
         Mean number density of hydrogen nuclei; the cloud has exactly it (to rounding).
     mach_number : float
-        Mass-weighted 3D rms velocity in sound speeds, 0.5 to 50; driving holds it within about 10 %.
+        Mass-weighted 3D rms velocity in sound speeds, 0.5 to 50; exact for ``fbm`` and ``cascade``, held
+        within about 10 % by the driving of ``burgers``.
     compressive_fraction : float
-        Share of the initial and driving power in compression, 0 to 1.
-    turnover_times : float
-        How long the turbulence runs, in units of (box/2)/(rms velocity), above 0 up to 2. Beyond about 1
-        voids empty too far.
-    free_fall_times : float
-        How long self-gravity acts at the end, in free-fall times of the mean density, 0 to 1.
+        Share of the power of the velocity in compression, 0 to 1 (``burgers``: of its start and driving).
+    spectral_slope : float, optional
+        beta of P(k) ~ k^-beta in three dimensions, 2 to 6: of ln n for ``fbm`` (3.4), of the field that
+        ``cascade`` starts from (3.6), of the initial velocity and driving of ``burgers`` (4).
+    turnover_times : float, optional
+        Of ``burgers`` only (0.8): how long the turbulence runs, in units of (box/2)/(rms velocity), above 0 up
+        to 2. Beyond about 1 voids empty too far.
+    free_fall_times : float, optional
+        Of ``burgers`` only (0.15): how long self-gravity acts at the end, in free-fall times of the mean
+        density, 0 to 1.
     pdf_width : float or None
         Dispersion of ln n of the log-normal body, 0.1 to 3; 1.0 to 1.8 are those of clouds. None keeps the
-        PDF of the flow.
+        PDF of the recipe (not for ``fbm``, which has none).
     tail_slope : float or None
         Exponent alpha of the tail p(ln n) ~ n^-alpha, above 1: about 3 for a young cloud, 1.5 for free-falling
         envelopes. None for a purely log-normal PDF.
@@ -101,7 +127,7 @@ def synthetic_cloud(
     -------
     SimulationCube
         Density [cm^-3], temperature [K] and the velocities [km s^-1] along z, y and x in the frame of the
-        centre of mass, shape (size, size, size); its provenance holds the statement and every choice.
+        centre of mass, shape (depth, size, size); its provenance holds the statement and every choice.
 
     Raises
     ------
@@ -110,28 +136,38 @@ def synthetic_cloud(
 
     Notes
     -----
-    64^3 takes 0.8 and 128^3 11 processor seconds, shared by the cores; memory is about 130 bytes a cell. The
-    first call after installation compiles for 3 seconds more.
+    At 128^3 ``burgers`` takes 11 processor seconds, ``cascade`` 5, ``fbm`` 0.3; memory is about 130 bytes a
+    cell. The first call after installation compiles for 3 seconds more.
 
     References
     ----------
     Burkhart (2018), ApJ 863, 118 (PDF); Larson (2005), MNRAS 359, 211 (temperature); Stam (1999), SIGGRAPH
-    (semi-Lagrangian flow).
+    (semi-Lagrangian flow); Stutzki et al. (1998), A&A 336, 697 (fractional Brownian motion).
 
     Examples
     --------
     >>> cloud = synthetic_cloud(size=16, seed=1)
     >>> print(cloud.shape, f"{cloud.density.mean():.1f}", sorted(cloud.velocity))
     (16, 16, 16) 470.0 ['x', 'y', 'z']
+    >>> synthetic_cloud(size=16, kind="fbm", box_size=5 * u.pc, depth=10 * u.pc).shape
+    (32, 16, 16)
     """
+    if kind not in DEFAULTS:
+        raise ValueError(f"kind: unknown recipe {kind!r}: {did_you_mean(str(kind), list(DEFAULTS))}")
     choices = {
         "size": _whole(size, "size", SMALLEST_SIZE),
         "box_size_pc": positive(box_size, u.pc, "box_size"),
         "mean_density_cm3": positive(mean_density, u.cm**-3, "mean_density"),
         "mach_number": _within(mach_number, "mach_number", 0.5, 50.0),
         "compressive_fraction": _within(compressive_fraction, "compressive_fraction", 0.0, 1.0),
-        "turnover_times": _within(turnover_times, "turnover_times", 0.0, 2.0, above=True),
-        "free_fall_times": _within(free_fall_times, "free_fall_times", 0.0, 1.0),
+        "spectral_slope": _within(
+            DEFAULTS[kind]["spectral_slope"] if spectral_slope is None else spectral_slope,
+            "spectral_slope",
+            2.0,
+            6.0,
+        ),
+        "turnover_times": _of_flow(kind, turnover_times, "turnover_times", 0.0, 2.0, above=True),
+        "free_fall_times": _of_flow(kind, free_fall_times, "free_fall_times", 0.0, 1.0),
         "pdf_width": None if pdf_width is None else _within(pdf_width, "pdf_width", 0.1, 3.0),
         "tail_slope": None
         if tail_slope is None
@@ -145,9 +181,13 @@ def synthetic_cloud(
             f'temperature_law: expected "barotropic" or "isothermal", got {temperature_law!r}; '
             "set the temperature of isothermal gas with flow_temperature=12 * u.K"
         )
-    log_contrast, velocity = _flow(choices, seed, progress)
-    contrast = np.exp(log_contrast, dtype=np.float64)
-    density = (choices["mean_density_cm3"] / contrast.mean() * contrast).astype(np.float32)
+    if kind == "fbm" and pdf_width is None:
+        raise ValueError(
+            'pdf_width: expected a number from 0.1 to 3 for kind="fbm", got None: it has no PDF of its own'
+        )
+    layers = _layers(depth, choices)
+    contrast, velocity = _stack(kind, choices, layers, seed, progress)
+    density = (choices["mean_density_cm3"] / contrast.mean(dtype=np.float64) * contrast).astype(np.float32)
     if temperature_law == "barotropic":
         temperature = barotropic_temperature(density)
     else:
@@ -159,7 +199,7 @@ def synthetic_cloud(
         temperature=temperature,
         velocity=dict(zip(("z", "y", "x"), velocity, strict=True)),
         name=name or f"synthetic cloud {seed}",
-        provenance=_provenance(choices, seed),
+        provenance=_provenance(kind, choices, seed),
     )
 
 
@@ -225,40 +265,65 @@ def gravity_strength(mean_density: float, box_size: float, temperature: float) -
     return 4 * math.pi * GRAVITATION * mass_density * box_size**2 / sound_speed(temperature) ** 2
 
 
-def _flow(choices: dict[str, Any], seed: int, progress: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Run the flow and give its density the PDF asked for: (ln contrast, velocity in sound speeds)."""
-    from polaris_lab.clouds.burgers import burgers_flow  # compiled kernels: loaded when a cloud is made
-    from polaris_lab.clouds.fields import remap
+def _layers(depth: u.Quantity | None, choices: dict[str, Any]) -> int:
+    """Return the cells along z, and keep the depth among the choices."""
+    cell = choices["box_size_pc"] / choices["size"]
+    wanted = choices["box_size_pc"] if depth is None else positive(depth, u.pc, "depth")
+    layers = round(wanted / cell)
+    if layers < 1:
+        raise ValueError(f"depth: expected at least one cell, {cell:g} pc, got {wanted:g} pc")
+    choices["depth_pc"] = layers * cell
+    return layers
 
-    log_contrast, velocity = burgers_flow(
-        choices["size"],
-        np.random.default_rng(seed),
-        mach_number=choices["mach_number"],
-        compressive_fraction=choices["compressive_fraction"],
-        turnover_times=choices["turnover_times"],
-        free_fall_times=choices["free_fall_times"],
-        gravity=gravity_strength(
-            choices["mean_density_cm3"], choices["box_size_pc"] * PARSEC, choices["flow_temperature_K"]
-        ),
-        progress=progress,
+
+def _stack(
+    kind: str, choices: dict[str, Any], layers: int, seed: int, progress: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run the recipe for as many boxes as the depth needs: (density contrast, velocity in sound speeds)."""
+    from polaris_lab.clouds.recipes import RECIPES
+
+    size = choices["size"]
+    contrast = np.empty((layers, size, size))
+    velocity = np.empty((3, layers, size, size), np.float32)
+    gravity = gravity_strength(
+        choices["mean_density_cm3"], choices["box_size_pc"] * PARSEC, choices["flow_temperature_K"]
     )
-    if choices["pdf_width"] is not None:
-        log_contrast = remap(log_contrast, width=choices["pdf_width"], tail_slope=choices["tail_slope"])
-    return log_contrast, velocity
+    for part, start in enumerate(range(0, layers, size)):
+        stop = min(start + size, layers)
+        rng = np.random.default_rng([seed, part] if part else seed)
+        log_contrast, flow = RECIPES[kind]({**choices, "gravity": gravity}, rng, progress)
+        box = np.exp(log_contrast, dtype=np.float64)
+        np.divide(box[: stop - start], box.mean(), out=contrast[start:stop])
+        velocity[:, start:stop] = flow[:, : stop - start]
+    return contrast, velocity
 
 
-def _provenance(choices: dict[str, Any], seed: int) -> dict[str, Any]:
+def _provenance(kind: str, choices: dict[str, Any], seed: int) -> dict[str, Any]:
     """Return the stamp: no time in it, so that the same seed gives the same cube, stamp included."""
     from polaris_lab import __version__
 
     return {
         "source": "synthetic",
-        "recipe": "burgers",
+        "recipe": kind,
         "statement": STATEMENT,
         "seed": seed,
         "parameters": choices,
         "polaris_lab": __version__,
     }
+
+
+def _of_flow(
+    kind: str, value: Any, name: str, low: float, high: float, *, above: bool = False
+) -> float | None:
+    """Return a choice of the flow; other recipes have none."""
+    default = DEFAULTS[kind].get(name)
+    if default is None and value is not None:
+        raise ValueError(f'{name}: expected with kind="burgers" only, got kind={kind!r}; leave it out')
+    return (
+        None
+        if default is None
+        else _within(default if value is None else value, name, low, high, above=above)
+    )
 
 
 def _whole(value: Any, name: str, smallest: int) -> int:

@@ -121,6 +121,11 @@ def open_cube(
             cell_size=size,
             temperature=found.get("temperature"),
             velocity={key[-1]: values for key, values in found.items() if key.startswith("velocity_")},
+            subcell={
+                key.removeprefix("density_"): values
+                for key, values in found.items()
+                if key.startswith("density_")
+            },
             name=name or (description.get("name") if stored.description else path.stem),
             provenance=description.get("provenance", {"source": "file", "file": path.name}),
         )

@@ -131,6 +131,8 @@ _MEANINGS = {
     "velocity_z": "positive recedes from an observer at z < 0",
     "velocity_y": "positive recedes from an observer at y < 0",
     "velocity_x": "positive recedes from an observer at x < 0",
+    "density_mean_square": "mean of n_H^2 within the cell",
+    "density_maximum": "largest n_H within the cell",
 }
 
 

@@ -22,6 +22,8 @@ FIELD_UNITS = {
     "velocity_z": "km s-1",
     "velocity_y": "km s-1",
     "velocity_x": "km s-1",
+    "density_mean_square": "cm-6",
+    "density_maximum": "cm-3",
 }
 """Fields of a cube by their name in files, and the unit each is written in."""
 
@@ -94,6 +96,7 @@ def fields_of(cube: SimulationCube) -> list[FieldToWrite]:
     """Return the fields that a cube carries, density first; their slabs are checked as they pass."""
     carried = {"density": None, "temperature": cube.temperature}
     carried |= {f"velocity_{axis}": values for axis, values in cube.velocity.items()}
+    carried |= {f"density_{key}": values for key, values in cube.subcell.items()}
 
     def density() -> Iterator[np.ndarray]:
         for _, slab in cube.blocks():
