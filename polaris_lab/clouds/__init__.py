@@ -5,6 +5,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
+        "amr",
+        "amr_grid",
         "core_profiles",
         "cores",
         "projection",
@@ -16,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "synthetic",
     ],
     submod_attrs={
+        "amr": ["AmrCloud"],
         "core_profiles": ["Core"],
         "cores": ["add_cores"],
         "projection": [
@@ -27,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "volume_weighted_density",
         ],
         "readers": ["open_cube", "save_cube"],
+        "readers.amr_outputs": ["open_amr"],
         "sample": ["sample_cloud"],
         "simulation": ["SimulationCube"],
         "suite": ["ensemble"],

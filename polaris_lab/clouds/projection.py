@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from polaris_lab.clouds.amr import AmrCloud
 from polaris_lab.clouds.simulation import SimulationCube, axis_index, check_density, layer_ranges
 from polaris_lab.parallel import share_rows
 
@@ -35,13 +36,13 @@ class Projection(NamedTuple):
     """The largest n_H on the line [cm^-3]."""
 
 
-def project(cube: SimulationCube, *, axis: str = "z") -> Projection:
+def project(cube: SimulationCube | AmrCloud, *, axis: str = "z") -> Projection:
     """Compute every map of one line of sight in one pass over the cube.
 
     Parameters
     ----------
-    cube : SimulationCube
-        Its density n_H [cm^-3], shape (nz, ny, nx).
+    cube : SimulationCube or AmrCloud
+        Its density n_H [cm^-3], shape (nz, ny, nx); or the leaves of an adaptive grid, mapped at their finest.
     axis : {"z", "y", "x"}
         Line of sight.
 
@@ -70,6 +71,8 @@ def project(cube: SimulationCube, *, axis: str = "z") -> Projection:
     (2, 3)
     """
     index = axis_index(axis)
+    if isinstance(cube, AmrCloud):
+        return cube.project(axis=axis)
     if not isinstance(cube, SimulationCube):
         raise TypeError(
             f"cube: expected a SimulationCube, got {type(cube).__name__}; make one of an array with "
@@ -111,7 +114,7 @@ def _within_cells(
     return results["mean_square"], results["maximum"]
 
 
-def column_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
+def column_density(cube: SimulationCube | AmrCloud, *, axis: str = "z") -> np.ndarray:
     """Column density of hydrogen nuclei along a line of sight.
 
     Parameters
@@ -142,7 +145,7 @@ def column_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
     return project(cube, axis=axis).column_density
 
 
-def volume_weighted_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
+def volume_weighted_density(cube: SimulationCube | AmrCloud, *, axis: str = "z") -> np.ndarray:
     """Mean hydrogen density along the line of sight, every cell counted alike.
 
     Parameters
@@ -169,7 +172,7 @@ def volume_weighted_density(cube: SimulationCube, *, axis: str = "z") -> np.ndar
     return project(cube, axis=axis).volume_weighted_density
 
 
-def mass_weighted_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
+def mass_weighted_density(cube: SimulationCube | AmrCloud, *, axis: str = "z") -> np.ndarray:
     """Mean hydrogen density along the line of sight, weighted by mass.
 
     Parameters
@@ -196,7 +199,7 @@ def mass_weighted_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarra
     return project(cube, axis=axis).mass_weighted_density
 
 
-def max_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
+def max_density(cube: SimulationCube | AmrCloud, *, axis: str = "z") -> np.ndarray:
     """Largest hydrogen density along the line of sight.
 
     Parameters

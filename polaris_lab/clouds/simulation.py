@@ -261,7 +261,7 @@ class SimulationCube:
 
     @classmethod
     def open(cls, path: str | Path, **choices: Any) -> SimulationCube:
-        """Open a cube from FITS, npy, npz, HDF5 or zarr (see :func:`polaris_lab.clouds.readers.open_cube`)."""
+        """Open a cube from a file or the output of a simulation (see :func:`polaris_lab.clouds.readers.open_cube`)."""
         from polaris_lab.clouds.readers import open_cube
 
         return open_cube(path, **choices)

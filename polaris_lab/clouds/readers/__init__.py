@@ -1,4 +1,4 @@
-"""Cubes in files: FITS, npy, npz, HDF5 and zarr, each with names and units, read lazily.
+"""Cubes in files: FITS, npy, npz, HDF5, zarr, VTK, Galactica folders and adaptive grids, with names and units.
 
 Opening a file reads its description, not its data. A format is a module with two functions, `read(path)` and
 `write(path, description, fields)`; :data:`FORMATS` names it by suffix, and a further format is a further
@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import secrets
 import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from astropy import units as u
 
+from polaris_lab.clouds.readers.galactica import is_folder
+from polaris_lab.clouds.readers.galactica import read as read_galactica
 from polaris_lab.clouds.readers.stored import (
     FIELD_UNITS,
     StoredCube,
@@ -28,7 +32,7 @@ from polaris_lab.clouds.readers.stored import (
 )
 from polaris_lab.clouds.simulation import SimulationCube
 from polaris_lab.config import check_schema, did_you_mean
-from polaris_lab.units import positive
+from polaris_lab.units import MEAN_MASS_PER_HYDROGEN, positive
 
 FORMATS = {
     ".fits": "fits_files",
@@ -41,6 +45,9 @@ FORMATS = {
 }
 """Module of this package that reads and writes the files with a suffix."""
 
+READ_ONLY = {".vtk": "vtk_files"}
+"""Module that reads the files with a suffix; nothing is written in these formats, as they keep no units."""
+
 
 def open_cube(
     path: str | Path,
@@ -49,6 +56,13 @@ def open_cube(
     fields: Mapping[str, str] | None = None,
     units: Mapping[str, str | u.UnitBase] | None = None,
     name: str | None = None,
+    box_size: u.Quantity | None = None,
+    mass_per_hydrogen: float = MEAN_MASS_PER_HYDROGEN,
+    snapshot: tuple[int, int] | None = None,
+    resolution: int | tuple[int, int, int] | None = None,
+    center: u.Quantity | None = None,
+    width: u.Quantity | None = None,
+    **amr: Any,
 ) -> SimulationCube:
     """Open a cube without reading its data; the format follows from the suffix.
 
@@ -58,7 +72,9 @@ def open_cube(
     Parameters
     ----------
     path : str or Path
-        A ``.fits``, ``.npy``, ``.npz``, ``.h5`` (``.hdf5``) file or a ``.zarr`` folder.
+        A ``.fits``, ``.npy``, ``.npz``, ``.h5`` (``.hdf5``; also The Well's layout) or legacy ``.vtk`` file, a
+        ``.zarr`` folder, a Galactica folder (``datacube.fits`` ... ``processing_config.json``), or the output of an
+        adaptive grid code (RAMSES, Athena++, or what else yt reads): then say `resolution`.
     cell_size : Quantity, optional
         Edge of a cell, a length; needed when the file does not state it.
     fields : mapping, optional
@@ -70,6 +86,16 @@ def open_cube(
         carry a unit and are taken as cm^-3, K and km s^-1.
     name : str, optional
         What the cloud is called; by default as stored, else the name of the file.
+    box_size : Quantity, optional
+        Instead of `cell_size`: side of the box along x. Of a Galactica folder: side of the whole run, of which the
+        folder holds a part.
+    mass_per_hydrogen : float
+        Gas mass per hydrogen nucleus in m_H, which turns mass densities into n_H.
+    snapshot : (int, int), optional
+        Trajectory and step, in a file of The Well.
+    resolution, center, width, **amr
+        Of an adaptive grid: see :func:`polaris_lab.clouds.amr_grid.regrid` and :func:`polaris_lab.clouds.open_amr`,
+        which gives the leaves without a cube.
 
     Returns
     -------
@@ -97,14 +123,36 @@ def open_cube(
     98.17
     """
     path = Path(path)
-    reader = _format(path)
+    if is_output(path) or resolution is not None or (amr and path.suffix.lower() not in FORMATS | READ_ONLY):
+        return _open_grid(path, resolution, center, width, name, mass_per_hydrogen, amr)
+    if amr or center is not None or width is not None:
+        given = [*amr, *(key for key, value in (("center", center), ("width", width)) if value is not None)]
+        raise TypeError(
+            f"{given[0]}: expected for outputs of adaptive grids only; leave it out, or say resolution= too"
+        )
+    galactic = is_folder(path)
+    reader = None if galactic else _format(path, FORMATS | READ_ONLY)
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a simulation cube, got no such file or folder")
     for argument, given in (("fields", fields), ("units", units)):
         for key in given or {}:
             if key not in FIELD_UNITS:
                 raise ValueError(f"{argument}: unknown field {key!r}: {did_you_mean(key, list(FIELD_UNITS))}")
-    stored = reader.read(path)
+    side = None if box_size is None else positive(box_size, u.pc, "box_size")
+    part: dict[str, Any] = {}
+    if galactic:
+        if side is None and cell_size is None:
+            raise ValueError(
+                f"{path}: expected the size of the whole run's box, got none in the folder; state it, for example with "
+                "box_size=66.0948 * u.pc"
+            )
+        stored, part = read_galactica(path, side)
+    elif snapshot is not None:
+        if FORMATS.get(path.suffix.lower()) != "hdf5_files":
+            raise TypeError(f"{path}: snapshot: expected for HDF5 files of The Well only; leave it out")
+        stored = reader.read(path, snapshot)
+    else:
+        stored = reader.read(path)
     if stored.description is not None:
         check_schema(stored.description.get("schema"), str(path))
         lost = [field for field in stored.description["units"] if field not in stored.fields]
@@ -112,9 +160,14 @@ def open_cube(
             raise ValueError(
                 f"{path}: expected the fields {', '.join(lost)}: it is cut off; copy or write it again"
             )
-    found = _choose(path, stored, dict(fields or {}), dict(units or {}))
+    found = _choose(path, stored, dict(fields or {}), dict(units or {}), mass_per_hydrogen)
     description = stored.description or {}
+    if side is not None and not galactic:
+        if cell_size is not None:
+            raise ValueError(f"{path}: cell_size, box_size: expected one of them, got both")
+        cell_size = side / found["density"].shape[-1] * u.pc
     size = _cell_size(path, stored.cell_size_pc, cell_size)
+    origin = {"source": "file", "file": path.name, **({"part_of_run": part} if part else {})}
     try:
         return SimulationCube(
             found["density"],
@@ -127,7 +180,7 @@ def open_cube(
                 if key.startswith("density_")
             },
             name=name or (description.get("name") if stored.description else path.stem),
-            provenance=description.get("provenance", {"source": "file", "file": path.name}),
+            provenance=description.get("provenance", origin),
         )
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from error
@@ -171,7 +224,7 @@ def save_cube(cube: SimulationCube, path: str | Path, *, overwrite: bool = False
     SimulationCube('slab': 4 x 4 x 4 cells of 0.05 pc, 0.2 x 0.2 x 0.2 pc (z, y, x); n_H 100 .. 100 cm^-3 (on disk); no temperature; no velocity)
     """
     path = Path(path)
-    writer = _format(path)
+    writer = _format(path, FORMATS)
     if path.exists() and not overwrite:
         raise FileExistsError(
             f"{path}: expected a new path, got one that exists; choose another or say overwrite=True"
@@ -189,15 +242,46 @@ def save_cube(cube: SimulationCube, path: str | Path, *, overwrite: bool = False
     return path
 
 
-def _format(path: Path) -> ModuleType:
+def is_output(path: Path) -> bool:
+    """Whether a path is a RAMSES output (its folder or info file) or an Athena++ file."""
+    if path.is_dir():
+        return any(path.glob("info_*.txt"))
+    return bool(re.fullmatch(r"info_\d+\.txt", path.name)) or path.suffix == ".athdf"
+
+
+def _format(path: Path, formats: Mapping[str, str]) -> ModuleType:
     suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        known = ", ".join(FORMATS)
+    if suffix not in formats:
+        known = ", ".join(formats)
         raise ValueError(f"{path}: expected one of the suffixes {known}, got {suffix or 'none'!r}")
-    return importlib.import_module(f"{__name__}.{FORMATS[suffix]}")
+    return importlib.import_module(f"{__name__}.{formats[suffix]}")
 
 
-def _choose(path: Path, stored: StoredCube, names: dict[str, str], units: dict) -> dict:
+def _open_grid(
+    path: Path,
+    resolution: Any,
+    center: Any,
+    width: Any,
+    name: str | None,
+    mass_per_hydrogen: float,
+    amr: dict,
+) -> SimulationCube:
+    """Open the output of an adaptive grid code and put it on a uniform grid."""
+    from polaris_lab.clouds.readers.amr_outputs import open_amr
+
+    if path.exists() and resolution is None:
+        raise ValueError(
+            f"{path}: expected resolution=, as an adaptive grid is no cube, got none; or take its leaves with "
+            "lab.clouds.open_amr, which the maps accept"
+        )
+    subcell = amr.pop("subcell", False)
+    cloud = open_amr(path, name=name, mass_per_hydrogen=mass_per_hydrogen, **amr)
+    return cloud.to_cube(resolution=resolution, center=center, width=width, subcell=subcell)
+
+
+def _choose(
+    path: Path, stored: StoredCube, names: dict[str, str], units: dict, mass_per_hydrogen: float
+) -> dict:
     """Return the fields that a cube takes from a file, in its units."""
     found = {}
     for field, unit in FIELD_UNITS.items():
@@ -217,7 +301,8 @@ def _choose(path: Path, stored: StoredCube, names: dict[str, str], units: dict) 
                 f'{path}: expected the unit of "{key}", got none in the file; '
                 f'state it with units={{"{field}": "{unit}"}}'
             )
-        found[field] = convert(values, unit_factor(stated, field, f'{path}: "{key}"'))
+        factor = unit_factor(stated, field, f'{path}: "{key}"', mass_per_hydrogen)
+        found[field] = convert(values, factor)
     return found
 
 

@@ -122,7 +122,9 @@ def _slabs_of(name: str, values: Any) -> Callable[[], Iterator[np.ndarray]]:
     return slabs
 
 
-def unit_factor(unit: str | u.UnitBase, field: str, where: str) -> float:
+def unit_factor(
+    unit: str | u.UnitBase, field: str, where: str, mass_per_hydrogen: float = MEAN_MASS_PER_HYDROGEN
+) -> float:
     """Return what values in `unit` are multiplied by to be in the unit of a field.
 
     Raises
@@ -146,7 +148,7 @@ def unit_factor(unit: str | u.UnitBase, field: str, where: str) -> float:
             f'state the right one with units={{"{field}": "{FIELD_UNITS[field]}"}}'
         ) from error
     if field == "density" and parsed.is_equivalent("g cm-3"):
-        return float(parsed.to("g cm-3")) / (MEAN_MASS_PER_HYDROGEN * HYDROGEN_MASS)
+        return float(parsed.to("g cm-3")) / (mass_per_hydrogen * HYDROGEN_MASS)
     if not parsed.is_equivalent(target):
         raise u.UnitsError(
             f'{where}: expected a unit that converts to "{FIELD_UNITS[field]}"'
