@@ -231,3 +231,17 @@ def test_a_box_size_is_a_cell_size(tmp_path):
         lab.SimulationCube.open(tmp_path / "rho.npy", box_size=3 * u.pc, cell_size=0.5 * u.pc)
     with pytest.raises(TypeError, match="center: expected for outputs of adaptive grids only"):
         lab.SimulationCube.open(tmp_path / "rho.npy", center=[1, 1, 1] * u.pc, box_size=3 * u.pc)
+
+
+def test_fields_are_dask_arrays_when_asked(tmp_path):
+    array = pytest.importorskip("dask.array")
+    path = lab.SimulationCube(RHO, cell_size=1 * u.pc, velocity=VELOCITY).save(tmp_path / "cube.h5")
+    cube = lab.SimulationCube.open(path, chunks=(2, 6, 6))
+    assert isinstance(cube.density, array.Array)
+    assert cube.density.numblocks == (3, 1, 1)
+    assert float(cube.density.mean().compute()) == pytest.approx(RHO.mean(), rel=1e-5)
+    for axis in "zyx":
+        np.testing.assert_array_equal(
+            lab.column_density(cube, axis=axis), lab.column_density(lab.SimulationCube.open(path), axis=axis)
+        )
+    assert "n_H" in repr(cube)

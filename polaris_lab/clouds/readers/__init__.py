@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from astropy import units as u
 
 from polaris_lab.clouds.readers.galactica import is_folder
@@ -59,6 +60,7 @@ def open_cube(
     box_size: u.Quantity | None = None,
     mass_per_hydrogen: float = MEAN_MASS_PER_HYDROGEN,
     snapshot: tuple[int, int] | None = None,
+    chunks: int | tuple[int, int, int] | None = None,
     resolution: int | tuple[int, int, int] | None = None,
     center: u.Quantity | None = None,
     width: u.Quantity | None = None,
@@ -93,6 +95,9 @@ def open_cube(
         Gas mass per hydrogen nucleus in m_H, which turns mass densities into n_H.
     snapshot : (int, int), optional
         Trajectory and step, in a file of The Well.
+    chunks : int or (int, int, int), optional
+        Wrap the fields as Dask arrays of these chunks (extra ``cluster``), for work that Dask is to plan. Without it they
+        are read block by block all the same.
     resolution, center, width, **amr
         Of an adaptive grid: see :func:`polaris_lab.clouds.amr_grid.regrid` and :func:`polaris_lab.clouds.open_amr`,
         which gives the leaves without a cube.
@@ -161,6 +166,8 @@ def open_cube(
                 f"{path}: expected the fields {', '.join(lost)}: it is cut off; copy or write it again"
             )
     found = _choose(path, stored, dict(fields or {}), dict(units or {}), mass_per_hydrogen)
+    if chunks is not None:
+        found = {field: _as_dask(values, chunks) for field, values in found.items()}
     description = stored.description or {}
     if side is not None and not galactic:
         if cell_size is not None:
@@ -255,6 +262,16 @@ def _format(path: Path, formats: Mapping[str, str]) -> ModuleType:
         known = ", ".join(formats)
         raise ValueError(f"{path}: expected one of the suffixes {known}, got {suffix or 'none'!r}")
     return importlib.import_module(f"{__name__}.{formats[suffix]}")
+
+
+def _as_dask(values: Any, chunks: Any) -> Any:
+    try:
+        from dask import array
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "chunks: expected Dask, it is not installed; pip install 'polaris-lab[cluster]'"
+        ) from error
+    return array.from_array(values, chunks=chunks, asarray=False, meta=np.empty((0, 0, 0), np.float32))
 
 
 def _open_grid(
