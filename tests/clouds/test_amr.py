@@ -10,6 +10,7 @@ from astropy import units as u
 import polaris_lab as lab
 from polaris_lab.clouds import AmrCloud
 from polaris_lab.clouds.amr_grid import project_leaves
+from polaris_lab.clouds.readers import amr_outputs
 
 PC = 3.0856775814913673e18
 OUTPUTS = [
@@ -359,3 +360,18 @@ def test_a_file_that_yt_does_not_know_is_refused(tmp_path, yt_here):
     (tmp_path / "noise.dat").write_bytes(bytes(range(200)))
     with pytest.raises(ValueError, match="expected an output that yt reads"):
         lab.SimulationCube.open(tmp_path / "noise.dat", resolution=8)
+
+
+def test_an_absent_field_is_named_among_those_at_hand(athdf):
+    with h5py.File(athdf[0], "r+") as file:
+        file.attrs["VariableNames"] = np.array([b"ionisation", b"vel1", b"vel2", b"vel3"])
+    with pytest.raises(
+        ValueError, match=r'expected the field "density", got none of that name among: .*ionisation'
+    ):
+        lab.clouds.open_amr(athdf[0], units_override=UNITS)
+
+
+def test_what_is_not_tested_says_so(output, monkeypatch):
+    monkeypatch.setattr(amr_outputs, "TESTED", ("athena_pp",))
+    with pytest.warns(UserWarning, match="read through yt as 'ramses', which this package does not test"):
+        lab.clouds.open_amr(output)
