@@ -354,7 +354,7 @@ def describe(cube: SimulationCube) -> dict[str, float | None]:
     >>> cloud = SimulationCube(np.full((8, 8, 8), 470.0), cell_size=0.8 * u.pc)
     >>> table = describe(cloud)
     >>> print(f"{table['mass_Msun']:.0f} {table['free_fall_time_Myr']:.2f} {table['mach_number']}")
-    4264 2.05 None
+    4265 2.01 None
     """
     density = np.asarray(cube.density[...], np.float64)
     mean = float(density.mean())
