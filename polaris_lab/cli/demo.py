@@ -37,6 +37,7 @@ class DemoConfig:
     validation_clouds: int = 5
     epochs: int = 30
     batch_size: int = 8
+    learning_rate: float = 2e-3
     layers: int = 3
     base_filters: int = 16
     distance_pc: float = 300.0
@@ -52,9 +53,11 @@ QUICK = {
     "cloud_size": 64,
     "map_size": 64,
     "patch_size": 32,
-    "training_clouds": 6,
+    "training_clouds": 8,
     "validation_clouds": 3,
     "epochs": 40,
+    "batch_size": 4,
+    "learning_rate": 4e-3,
     "layers": 2,
     "base_filters": 8,
 }
@@ -80,9 +83,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make everything that is not there yet, print where it is and what to try next."""
     config = DemoConfig(seed=arguments.seed)
     if arguments.quick:
-        config = replace(
-            config, cloud_size=64, training_clouds=6, validation_clouds=2, epochs=15, base_filters=8
-        )
+        config = replace(config, **QUICK)
     demo = Demo(arguments.output, config, progress=not arguments.quiet)
     demo.prepare(overwrite=arguments.overwrite)
     answer = demo.make()
@@ -206,7 +207,10 @@ class Demo:
         else:
             blueprint = Blueprint.unet(layers=self.config.layers, base_filters=self.config.base_filters)
             training = TrainingConfig(
-                epochs=self.config.epochs, batch_size=self.config.batch_size, seed=self.config.seed
+                epochs=self.config.epochs,
+                batch_size=self.config.batch_size,
+                learning_rate=self.config.learning_rate,
+                seed=self.config.seed,
             )
             trained = Run.create(self.run_path, blueprint, dataset, training)
         trained.train(progress=self.progress)
