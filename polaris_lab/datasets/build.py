@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from polaris_lab.datasets.growing import (
     partial_path,
 )
 from polaris_lab.datasets.patch_config import PatchConfig
+from polaris_lab.datasets.proposals import failures
 from polaris_lab.datasets.propose import check_shape, propose_patches
 from polaris_lab.datasets.split import held_out_clouds, sentence
 from polaris_lab.datasets.store import PatchDataset
@@ -72,6 +74,8 @@ def build_dataset(
     ------
     FileExistsError
         If something stands at `path`, or a partial dataset of another recipe.
+    InUseError
+        If another process is building it.
     ValueError
         If cell sizes differ, two clouds are the same or have the same name, or no patch was accepted.
 
@@ -104,6 +108,7 @@ def build_dataset(
         try:
             selection, slabs = _write(growing, found, names, progress)
             _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
+            logger.info("%s: %s", path, selection_in_words(selection))
         except BaseException:
             if not growing.records:  # nothing to resume: leave nothing behind
                 growing.discard()
@@ -121,11 +126,35 @@ def _search(task: tuple[SimulationCube, PatchConfig, bool]) -> dict[str, Any]:
         "slab": proposals.slab,
         "selection": {
             "counts": proposals.counts(),
+            "faces": len(proposals.faces),
+            "packed_faces": list(proposals.packed_faces),
             "notes": list(proposals.notes),
             "slab": None if proposals.slab is None else asdict(proposals.slab),
             "score_quantiles": [float(f"{score:.6g}") for score in proposals.score_quantiles[::10]],
         },
     }
+
+
+def selection_in_words(selection: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say in one line how the patches of all clouds were found.
+
+    Parameters
+    ----------
+    selection : mapping of cloud to mapping
+        As a dataset's manifest holds it: ``counts`` of the fates, ``faces``, ``packed_faces``.
+    """
+    counts: Counter[str] = Counter()
+    for cloud in selection.values():
+        counts.update(cloud["counts"])
+    faces = sum(cloud["faces"] for cloud in selection.values())
+    packed = sum(len(cloud["packed_faces"]) for cloud in selection.values())
+    sentence = (
+        f"{counts['accepted']} patches on {faces} faces of {len(selection)} "
+        f"cloud{'s' if len(selection) > 1 else ''}; of {counts.total()} candidates failed: {failures(counts)}"
+    )
+    if packed:
+        sentence += f"; random placement jammed on {packed} faces, which were packed anew"
+    return sentence
 
 
 def _write(

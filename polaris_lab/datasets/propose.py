@@ -133,7 +133,7 @@ def decide(
         )
         if placement.note:
             notes.append(f"line of sight {face.line_of_sight}: {placement.note}")
-            logger.info("%s: %s", name or "cloud", notes[-1])
+            logger.debug("%s: %s", name or "cloud", notes[-1])
         rows.append(_rows(face, placement, probability, across, reference, held_out))
     table = {column: np.concatenate([part[column] for part in rows]) for column in rows[0]}
     accepted = table["fate"] == "accepted"
