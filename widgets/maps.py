@@ -8,7 +8,7 @@ import holoviews as hv
 import numpy as np
 
 from widgets import style
-from widgets.axes import block_mean, bokeh_options, common_options, map_size, ticks_of_scale
+from widgets.axes import block_mean, bokeh_options, common_options, map_size, ticks_of_axis, ticks_of_scale
 
 
 def _check_map(values: Any, name: str = "values") -> np.ndarray:
@@ -226,6 +226,8 @@ def correlation(
             cmap="viridis",
             logx=True,
             logy=True,
+            xticks=ticks_of_axis(10 ** x_edges[0], 10 ** x_edges[-1], length=width),
+            yticks=ticks_of_axis(10 ** y_edges[0], 10 ** y_edges[-1], length=width),
             logz=True,
             clim=(1, max(10.0, float(counts.max()))),
             colorbar=True,
