@@ -13,6 +13,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import zarr
 
 from polaris_lab.config import write_bytes
+from polaris_lab.lock import InUseError, hold
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +61,19 @@ class GrowingDataset:
         The commit records so far: ``{"sha256": {array: hex}, "row": {...}}``.
     """
 
-    def __init__(self, path: Path, group: zarr.Group, records: list[dict[str, Any]], *, overwrite: bool):
+    def __init__(
+        self,
+        path: Path,
+        group: zarr.Group,
+        records: list[dict[str, Any]],
+        claim: ExitStack,
+        *,
+        overwrite: bool,
+    ):
         self.path = path
         self.records = records
         self._group = group
+        self._claim = claim
         self._overwrite = overwrite
         self._log = open(partial_path(path) / COMMITS, "ab")  # noqa: SIM115 - closed by seal and close
 
@@ -87,21 +98,26 @@ class GrowingDataset:
         ------
         FileExistsError
             If something stands at `path`, or a partial dataset of another recipe.
+        InUseError
+            If another process builds it.
         """
-        check_free(path, manifest["fingerprint"], overwrite=overwrite)
-        partial = partial_path(path)
-        if partial.exists() and (manifest["fingerprint"] != _stored_fingerprint(partial)):
-            shutil.rmtree(partial)
-        if partial.exists():
-            return cls._resume(path, arrays, overwrite)
-        group = zarr.create_group(partial, zarr_format=3, attributes={**manifest, "complete": False})
-        _require_arrays(group, arrays)
-        return cls(path, group, [], overwrite=overwrite)
+        with ExitStack() as claim:
+            claim.enter_context(claimed(path))
+            check_free(path, manifest["fingerprint"], overwrite=overwrite)
+            partial = partial_path(path)
+            if partial.exists() and manifest["fingerprint"] != _stored_fingerprint(partial):
+                shutil.rmtree(partial)
+            if partial.exists():
+                group, records = cls._taken_up(partial, arrays)
+            else:
+                group = zarr.create_group(partial, zarr_format=3, attributes={**manifest, "complete": False})
+                _require_arrays(group, arrays)
+                records = []
+            return cls(path, group, records, claim.pop_all(), overwrite=overwrite)
 
-    @classmethod
-    def _resume(cls, path: Path, arrays: Mapping[str, str], overwrite: bool) -> GrowingDataset:
+    @staticmethod
+    def _taken_up(partial: Path, arrays: Mapping[str, str]) -> tuple[zarr.Group, list[dict[str, Any]]]:
         """Take up a partial dataset after its last patch that is stored whole."""
-        partial = partial_path(path)
         for leftover in partial.rglob("*.partial"):  # files of a write that was cut off
             leftover.unlink()
         group = zarr.open_group(partial, mode="r+", use_consolidated=False)
@@ -117,7 +133,7 @@ class GrowingDataset:
             records.append(record)
         write_bytes(partial / COMMITS, b"".join(_line(record) for record in records))
         logger.info("%s: resumed with %d patches", partial, len(records))
-        return cls(path, group, records, overwrite=overwrite)
+        return group, records
 
     def append(self, arrays: Mapping[str, np.ndarray], row: Mapping[str, Any]) -> None:
         """Write one patch and commit it.
@@ -154,7 +170,7 @@ class GrowingDataset:
         attributes : mapping
             What is added to the attributes of the group.
         """
-        self.close()
+        self._log.close()
         partial = partial_path(self.path)
         names = list(self.records[0]["sha256"])
         for name in names:
@@ -172,21 +188,43 @@ class GrowingDataset:
             zarr.consolidate_metadata(partial, zarr_format=3)
         (partial / COMMITS).unlink()
         _rename(partial, self.path, overwrite=self._overwrite)
+        self.close()
 
     def close(self) -> None:
-        """Close the log; the partial dataset stays and can be resumed."""
+        """Let go of it; a partial dataset stays and can be resumed."""
         self._log.close()
+        self._claim.close()
 
     def discard(self) -> None:
         """Throw the partial dataset away."""
-        self.close()
+        self._log.close()
         shutil.rmtree(partial_path(self.path), ignore_errors=True)
+        self.close()
 
     def __enter__(self) -> GrowingDataset:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def claimed(path: Path) -> AbstractContextManager[None]:
+    """Hold the place of a dataset while the block runs, so that no two processes build it at once.
+
+    Raises
+    ------
+    InUseError
+        If another process holds it.
+    """
+
+    def in_use(entry: dict[str, Any]) -> InUseError:
+        return InUseError(
+            f"{path}: expected a dataset that nobody is building, got one that process {entry['pid']} on "
+            f"{entry['host']} has been building since {entry.get('started')}; wait for it, or choose another path"
+        )
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return hold(path.with_name(f"{path.name}.building.json"), in_use)
 
 
 def check_free(path: Path, fingerprint: str, *, overwrite: bool = False) -> None:
@@ -201,12 +239,7 @@ def check_free(path: Path, fingerprint: str, *, overwrite: bool = False) -> None
     """
     partial = partial_path(path)
     for taken in (path, partial):
-        if (
-            overwrite
-            and taken.exists()
-            and not is_dataset(taken)
-            and (taken.is_file() or any(taken.iterdir()))
-        ):
+        if overwrite and taken.exists() and not is_dataset(taken) and (taken.is_file() or _contents(taken)):
             raise FileExistsError(
                 f"{taken}: expected a dataset to overwrite, got something else, which is left alone; "
                 "choose another path"
@@ -226,7 +259,7 @@ def check_free(path: Path, fingerprint: str, *, overwrite: bool = False) -> None
         )
     if partial.exists() and not overwrite:
         stored = _stored_fingerprint(partial)
-        if stored != fingerprint and any(partial.iterdir()):
+        if stored != fingerprint and _contents(partial):
             raise FileExistsError(
                 f"{partial}: expected a partial dataset with fingerprint {fingerprint}, got {stored or 'none'}: it "
                 "was begun with other cubes or another configuration; finish it with those, choose another "
@@ -241,8 +274,14 @@ def finish_interrupted_rename(path: Path, fingerprint: str, *, overwrite: bool =
         return False
     if not json.loads((partial / "zarr.json").read_text())["attributes"].get("complete"):
         return False
-    _rename(partial, path, overwrite=overwrite)
+    with claimed(path):
+        _rename(partial, path, overwrite=overwrite)
     return True
+
+
+def _contents(folder: Path) -> list[Path]:
+    """Return what a folder holds but for files whose writing was cut off."""
+    return [entry for entry in folder.iterdir() if not entry.name.endswith(".partial")]
 
 
 def _require_arrays(group: zarr.Group, arrays: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from polaris_lab.config import write_bytes
 
-_REMEDY = (
+ANOTHER_BLUEPRINT = (
     "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
 )
 
@@ -96,20 +96,6 @@ def weights_metadata(path: Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
-def check_blueprint(stored: str | None, expected: str, *, where: str) -> None:
-    """Refuse weights of another blueprint, also where every tensor has the same name and shape.
-
-    Raises
-    ------
-    ValueError
-        If a fingerprint is stored and is not the expected one.
-    """
-    if stored is not None and stored != expected:
-        raise ValueError(
-            f"{where}: expected weights of the blueprint with fingerprint {expected}, got those of {stored}: {_REMEDY}"
-        )
-
-
 def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
     """Load weights into a model, every tensor of the right name and shape.
 
@@ -129,17 +115,17 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) 
     for name, values in expected.items():
         if name not in weights:
             raise ValueError(
-                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {_REMEDY}"
+                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {ANOTHER_BLUEPRINT}"
             )
         if weights[name].shape != values.shape:
             raise ValueError(
                 f"{where}: expected the tensor {name!r} with shape {tuple(values.shape)}, "
-                f"got {tuple(weights[name].shape)}: {_REMEDY}"
+                f"got {tuple(weights[name].shape)}: {ANOTHER_BLUEPRINT}"
             )
     for name, values in weights.items():
         if name not in expected:
             raise ValueError(
-                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {_REMEDY}"
+                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {ANOTHER_BLUEPRINT}"
             )
     model.load_state_dict(weights, strict=True)
 
