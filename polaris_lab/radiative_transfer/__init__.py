@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["lines", "lte"],
+    submodules=["lines", "lte", "moments", "ppv", "transfer"],
     submod_attrs={
         "lines": ["Line"],
         "lte": [
@@ -14,5 +14,18 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "line_width",
             "partition_function",
         ],
+        "moments": [
+            "Moments",
+            "centroid_velocity",
+            "channel_maps",
+            "integrated_intensity",
+            "noise_map",
+            "peak_temperature",
+            "signal_mask",
+            "spectrum",
+            "velocity_dispersion",
+        ],
+        "ppv": ["PPVCube"],
+        "transfer": ["ChannelRangeWarning", "VelocityStepWarning", "optical_depth", "synthesize_ppv"],
     },
 )
