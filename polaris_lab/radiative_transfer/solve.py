@@ -84,26 +84,46 @@ def solve(task: tuple[Scheme, Gas]) -> tuple[list[np.ndarray], Census]:
         If the gas holds values that are not finite, or not positive where they must be.
     """
     scheme, gas = task
-    narrow = max(line.mass_g for line in scheme.lines)
-    widest_step = min(thermal_coefficient(line) for line in scheme.lines if line.mass_g == narrow)
-    least = float(np.min(gas.dispersion))
+    census, samples = sampling(scheme, gas)
+    path = _float32 if scheme.precision == "float32" else _float64
+    spectra = [
+        path(scheme, gas, line, abundance, peak, census, *points)
+        for line, abundance, peak, points in zip(
+            scheme.lines, gas.abundances, scheme.peaks, samples, strict=True
+        )
+    ]
+    return spectra, census
+
+
+def sampling(scheme: Scheme, gas: Gas) -> tuple[Census, list[tuple[np.ndarray, np.ndarray]]]:
+    """Check a block of gas; return what is in it and, for each line, where the channels are sampled.
+
+    Returns
+    -------
+    census : Census
+        Ranges and counts.
+    samples : list of (ndarray, ndarray)
+        Sampling velocities [km/s] (those of one channel together) and the weights within a channel.
+
+    Raises
+    ------
+    ValueError
+        As :func:`polaris_lab.radiative_transfer.rays.take_census`.
+    """
+    least = 2 * float(np.min(gas.dispersion)) ** 2
+    thermal = [thermal_coefficient(line) for line in scheme.lines]
     centres = np.array(scheme.channels)
-    margin = 0.5 * np.diff(centres).max() if len(centres) > 1 else 1e-6
+    edges = channel_edges(centres)
     census = take_census(
         gas.density,
         gas.temperature,
         gas.velocity,
-        channels=(centres[0] - margin, centres[-1] + margin),
-        thermal=widest_step,
-        b2=2 * least**2,
+        channels=(edges[0], edges[-1]),
+        thermal=min(thermal),
+        b2=least,
     )
-    spectra = []
-    for line, abundance, peak in zip(scheme.lines, gas.abundances, scheme.peaks, strict=True):
-        a_min = np.sqrt(2 * least**2 + thermal_coefficient(line) * census.coldest)
-        samples, weights = _samples(centres, scheme.average, a_min)
-        path = _float32 if scheme.precision == "float32" else _float64
-        spectra.append(path(scheme, gas, line, abundance, peak, census, samples, weights))
-    return spectra, census
+    widths = [np.sqrt(least + coefficient * census.coldest) for coefficient in thermal]
+    return census, [_samples(centres, scheme.average, width) for width in widths]
 
 
 def _samples(centres: np.ndarray, average: bool, narrowest: float) -> tuple[np.ndarray, np.ndarray]:

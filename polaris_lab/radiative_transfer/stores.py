@@ -78,13 +78,19 @@ class _MemoryStore:
 
     def __init__(self, blanks: list[PPVCube]) -> None:
         self._blanks = blanks
-        self._arrays = [np.empty(blank.shape, blank.data.dtype) for blank in blanks]
+        self._arrays: list[np.ndarray] = []
 
     def write(self, start: int, stop: int, spectra: list[np.ndarray]) -> None:
         """Keep the spectra of some rows, arrays of shape (channels, rays)."""
+        if stop - start == self._blanks[0].shape[1]:  # all in one block: no copy
+            self._arrays = [
+                block.reshape(blank.shape) for block, blank in zip(spectra, self._blanks, strict=True)
+            ]
+            return
+        if not self._arrays:
+            self._arrays = [np.empty(blank.shape, blank.data.dtype) for blank in self._blanks]
         for array, block in zip(self._arrays, spectra, strict=True):
-            rows = array[:, start:stop]
-            rows[...] = block.reshape(rows.shape)
+            array[:, start:stop] = block.reshape(block.shape[0], stop - start, -1)
 
     def discard(self) -> None:
         """Drop everything."""
