@@ -56,7 +56,7 @@ def check_velocity(velocity: Any) -> np.ndarray:
             "velocity.to(u.km / u.s, u.doppler_radio(line.rest_frequency)) and sort them"
         )
     if not velocity.unit.is_equivalent(KMS):
-        raise u.UnitsError(f"velocity: expected km/s, got {velocity.unit or 'no unit'}; {remedy}")
+        raise u.UnitsError(f"velocity: expected km/s, got {velocity.unit.to_string() or 'no unit'}; {remedy}")
     channels = np.atleast_1d(velocity.to_value(KMS)).astype(np.float64)
     if channels.ndim != 1 or channels.size < 1:
         raise ValueError(f"velocity: expected a one-dimensional array, got shape {velocity.shape}; {remedy}")
@@ -125,7 +125,9 @@ def check_dispersion(value: Any, shape: tuple[int, ...], linear: bool) -> Any:
                 raise ValueError(f"turbulent_dispersion: expected zero or more, got {value}")
             return number
         if not value.unit.is_equivalent(KMS):
-            raise u.UnitsError(f"turbulent_dispersion: expected km/s, got {value.unit or 'no unit'}")
+            raise u.UnitsError(
+                f"turbulent_dispersion: expected km/s, got {value.unit.to_string() or 'no unit'}"
+            )
         value = value.to_value(KMS)
     if np.ndim(value) == 0:
         return to_unit(value, KMS, "turbulent_dispersion")  # says that a unit is missing
