@@ -4,8 +4,22 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["lines", "lte", "moments", "ppv", "transfer"],
+    submodules=[
+        "abundance",
+        "column",
+        "components",
+        "instrument",
+        "lines",
+        "lte",
+        "moments",
+        "ppv",
+        "torch_backend",
+        "transfer",
+    ],
     submod_attrs={
+        "abundance": ["freeze_out", "photodissociate", "shielding_extinction"],
+        "column": ["excitation_temperature", "lte_column"],
+        "components": ["component_number", "gaussian_components"],
         "lines": ["Line"],
         "lte": [
             "equivalent_temperature",

@@ -91,6 +91,9 @@ def _nominal_sky(header: fits.Header, ppv: PPVCube, distance: u.Quantity | None)
         parsec = positive(distance if distance is not None else NOMINAL_DISTANCE, u.pc, "distance")
         degrees = np.degrees(size.value / parsec)
         header["PIXPC"] = (size.value, "[pc] side of a pixel")
+        if "beam_fwhm_pc" in ppv.provenance:
+            header["BMAJ"] = header["BMIN"] = float(np.degrees(ppv.provenance["beam_fwhm_pc"] / parsec))
+            header["BPA"] = 0.0
         header["DISTPC"] = (parsec, "[pc] distance" + ("" if distance is not None else ", nominal"))
     else:
         degrees = size.to_value(u.deg)
