@@ -12,7 +12,8 @@ cell would add is too small to matter: the sum of everything left out on a ray s
 `tolerance` x the peak of the cube.
 
 Two rules keep the inner loops vectorised: indices are unsigned (signed ones keep the test for wrap-around),
-and blocks have 16 channels (8 are unrolled into scalars).
+and a block of the short Gaussian loop has 16 channels (8 are unrolled into scalars; the longer error-function
+loop is not, and 8 fit its windows better).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from polaris_lab.radiative_transfer.vector_math import (
     LOG2_E,
     absorbed,
     erf_ratio,
+    erfc_tail,
     exp2,
     float_to_bits,
     log2,
@@ -44,20 +46,23 @@ f4, i4, u8 = np.float32, np.int32, np.uint64
 _ROOT_LOG2_E = f4(np.sqrt(1.4426950408889634))
 _HALF_ROOT_PI = f4(np.sqrt(np.pi) / 2)
 _SERIES_LIMIT = f4(0.8)
+_THICK = f4(20.0)
 
 
 @njit(inline="always")
-def _gaussian_block(spectrum, start, channels, first, centre, inverse_width, log_depth, source):
+def _gaussian_block(spectrum, start, channels, rests, first, centre, inverse_width, log_depth, source):
     """Add one cell with a Gaussian profile to 16 channels."""
     for j in range(u8(BLOCK)):
-        x = (channels[first + j] - centre) * inverse_width
+        x = ((channels[first + j] - centre) + rests[first + j]) * inverse_width
         tau = exp2(log_depth - x * x)
         d = spectrum[start + j]
         spectrum[start + j] = d + (source - d) * absorbed(tau)
 
 
 @njit(inline="always")
-def _series_block(spectrum, start, channels, first, centre, inverse_width, log_depth, c, source):
+def _series_block(
+    spectrum, start, channels, rests, first, centre, shift, inverse_width, log_depth, c, source
+):
     """Add one cell whose velocity runs over less than 0.8 widths: Gaussian times a series in x^2.
 
     mean over s in [-h, h] of exp(-(x - s)^2) = exp(-x^2) sum_k (2x)^(2k)/(2k)! mean(s^(2k) exp(-s^2)):
@@ -65,7 +70,7 @@ def _series_block(spectrum, start, channels, first, centre, inverse_width, log_d
     """
     c0, c1, c2, c3, c4, c5 = c
     for j in range(u8(BLOCK)):
-        x = (channels[first + j] - centre) * inverse_width
+        x = ((channels[first + j] - centre) + (rests[first + j] - shift)) * inverse_width
         q = x * x
         series = ((((c5 * q + c4) * q + c3) * q + c2) * q + c1) * q + c0
         tau = exp2(log_depth - LOG2_E * q) * series
@@ -74,15 +79,28 @@ def _series_block(spectrum, start, channels, first, centre, inverse_width, log_d
 
 
 @njit(inline="always")
-def _erf_block(spectrum, start, channels, first, near, far, inverse_width, depth, source):
-    """Add one cell whose velocity runs from `near` to `far` (near < far): a difference of error functions."""
+def _erf_block(spectrum, start, channels, rests, first, centre, shift, half, inverse_width, depth, source):
+    """Add one cell whose velocity runs over `half` on both sides of `centre` + `shift`: error functions."""
+    h = half * inverse_width
     for j in range(u8(ERF_BLOCK)):
-        v = channels[first + j]
-        p1, d1 = erf_ratio((near - v) * inverse_width)
-        p2, d2 = erf_ratio((far - v) * inverse_width)
+        x = ((channels[first + j] - centre) + (rests[first + j] - shift)) * inverse_width
+        p1, d1 = erf_ratio(x - h)
+        p2, d2 = erf_ratio(x + h)
         tau = max(depth * (p2 * d1 - p1 * d2) / (d1 * d2), f4(0.0))
         d = spectrum[start + j]
         spectrum[start + j] = d + (source - d) * absorbed(tau)
+
+
+@njit(inline="always")
+def _thick_block(spectrum, start, channels, rests, first, centre, shift, half, inverse_width, depth, source):
+    """Add the same for a very thick cell, with relative accuracy in the wings of the profile."""
+    h = half * inverse_width
+    for j in range(u8(ERF_BLOCK)):
+        x = abs(((channels[first + j] - centre) + (rests[first + j] - shift)) * inverse_width)
+        inner, outer = erfc_tail(abs(x - h)), erfc_tail(x + h)
+        both = inner - outer if x > h else f4(2.0) - inner - outer
+        d = spectrum[start + j]
+        spectrum[start + j] = d + (source - d) * absorbed(depth * both)
 
 
 @njit(inline="always")
@@ -135,7 +153,7 @@ def _limits(low, high, per_bin, top):
     return start, end
 
 
-@njit(parallel=True, fastmath=FAST, cache=True)
+@njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
 def constant_rays(
     density,
     temperature,
@@ -147,6 +165,7 @@ def constant_rays(
     offset,
     thermal,
     channels,
+    rests,
     bins,
     per_bin,
     origin,
@@ -165,10 +184,11 @@ def constant_rays(
         b^2 of each cell [km^2 s^-2]; empty for `uniform_broadening` everywhere.
     tables : ndarray, shape (4, n), float32
         kappa, its steps, source, its steps (see :mod:`polaris_lab.radiative_transfer.tables`).
-    channels : ndarray, shape (channels x samples + PADDING), float32
-        Sampling velocities less `origin` [km/s], ascending.
-    bins, per_bin : ndarray of int32, float
-        First channel at or above each bin of velocity, and bins per km/s.
+    channels, rests : ndarray, shape (channels x samples + PADDING), float32
+        Sampling velocities [km/s], ascending, and what rounding them to float32 took: with both, distances
+        from a cell's velocity are exact to the last digit however far from zero they lie.
+    bins, per_bin, origin : ndarray of int32, float, float
+        First channel at or above each bin of velocity, bins per km/s, and where they start [km/s].
     weights : ndarray, shape (samples,), float32
         How the samples of one channel are averaged.
     floor, inverse_peak : float
@@ -216,11 +236,11 @@ def constant_rays(
                         offset,
                         thermal,
                     )
-                    v = velocity[z, first_ray + i] - origin
+                    v = velocity[z, first_ray + i]
                     cut = floor - rough_log2(max(abs(j) * inverse_peak, f4(1.0)))
                     log_depth = log2(max(s, f4(1e-37)))
                     reach = _reach(log_depth - cut, w)
-                    k0, k1 = _limits(v - reach, v + reach, per_bin, top)
+                    k0, k1 = _limits(v - origin - reach, v - origin + reach, per_bin, top)
                     start[base + i] = k0
                     end[base + i] = k1 if log_depth > cut else k0
                     centre[base + i] = v
@@ -234,7 +254,7 @@ def constant_rays(
                     row = i * u8(padded)
                     while k < stop:
                         _gaussian_block(
-                            spectrum, row + k, channels, k, centre[n], width[n], strength[n], source[n]
+                            spectrum, row + k, channels, rests, k, centre[n], width[n], strength[n], source[n]
                         )
                         k += u8(BLOCK)
         _average(spectrum, weights, first_ray, count, u8(padded), out)
@@ -252,7 +272,7 @@ def _average(spectrum, weights, first_ray, count, padded, out):
             out[k, first_ray + i] = total
 
 
-@njit(parallel=True, fastmath=FAST, cache=True)
+@njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
 def linear_rays(
     density,
     temperature,
@@ -264,6 +284,7 @@ def linear_rays(
     offset,
     thermal,
     channels,
+    rests,
     bins,
     per_bin,
     origin,
@@ -283,6 +304,7 @@ def linear_rays(
     for tile in prange(tiles):
         spectrum = np.zeros(TILE * padded, np.float32)
         centre = np.empty(CHUNK * TILE, np.float32)
+        middle = np.empty(CHUNK * TILE, np.float32)
         half = np.empty(CHUNK * TILE, np.float32)
         width = np.empty(CHUNK * TILE, np.float32)
         strength = np.empty(CHUNK * TILE, np.float32)
@@ -313,11 +335,11 @@ def linear_rays(
                         offset,
                         thermal,
                     )
-                    here = velocity[z, first_ray + i] - origin
-                    near = f4(0.5) * (here + (velocity[before, first_ray + i] - origin))
-                    away = f4(0.5) * (here + (velocity[after, first_ray + i] - origin))
-                    v = f4(0.5) * (near + away)
-                    h = f4(0.5) * abs(away - near)
+                    v = velocity[z, first_ray + i]
+                    down = velocity[before, first_ray + i] - v
+                    up = velocity[after, first_ray + i] - v
+                    h = f4(0.25) * abs(up - down)
+                    e = f4(0.25) * (up + down)
                     steps = f4(2.0) * h * w
                     cut = floor - rough_log2(max(abs(j) * inverse_peak, f4(1.0)))
                     spread = steps > _SERIES_LIMIT
@@ -325,10 +347,11 @@ def linear_rays(
                     log_depth = log2(max(s, f4(1e-37)))
                     bound = log2(max(min(s, f4(2.0) * flat), f4(1e-37)))
                     reach = _reach(bound - cut, w) + h
-                    k0, k1 = _limits(v - reach, v + reach, per_bin, top)
+                    k0, k1 = _limits(v + e - origin - reach, v + e - origin + reach, per_bin, top)
                     start[base + i] = k0
                     end[base + i] = k1 if bound > cut else k0
                     centre[base + i] = v
+                    middle[base + i] = e
                     half[base + i] = h
                     width[base + i] = w
                     strength[base + i] = flat if spread else log_depth
@@ -338,14 +361,19 @@ def linear_rays(
                     n = layer * u8(TILE) + i
                     k, stop = u8(bins[u8(start[n])]), u8(bins[u8(end[n])])
                     row = i * u8(padded)
-                    v, h, w, s, j = centre[n], half[n], width[n], strength[n], source[n]
-                    if f4(2.0) * h * w > _SERIES_LIMIT:
+                    v, e, h = centre[n], middle[n], half[n]
+                    w, s, j = width[n], strength[n], source[n]
+                    if f4(2.0) * h * w > _SERIES_LIMIT and s < _THICK:
                         while k < stop:
-                            _erf_block(spectrum, row + k, channels, k, v - h, v + h, w, s, j)
+                            _erf_block(spectrum, row + k, channels, rests, k, v, e, h, w, s, j)
+                            k += u8(ERF_BLOCK)
+                    elif f4(2.0) * h * w > _SERIES_LIMIT:
+                        while k < stop:
+                            _thick_block(spectrum, row + k, channels, rests, k, v, e, h, w, s, j)
                             k += u8(ERF_BLOCK)
                     else:
                         c = _series_coefficients(h * w)
                         while k < stop:
-                            _series_block(spectrum, row + k, channels, k, v, w, s, c, j)
+                            _series_block(spectrum, row + k, channels, rests, k, v, e, w, s, c, j)
                             k += u8(BLOCK)
         _average(spectrum, weights, first_ray, count, u8(padded), out)

@@ -14,6 +14,9 @@ from polaris_lab.radiative_transfer.vector_math import float_to_bits
 BLOCK_BYTES = 256 * 2**20
 """Memory that one block of rays may take, in and out."""
 
+MESSAGE_BYTES = 8 * 2**20
+"""The same for a block that is sent to a cluster."""
+
 
 class Face(NamedTuple):
     """The geometry of a line of sight: its axis, its depth and the two axes that remain."""
@@ -64,9 +67,9 @@ def read_rays(array: Any, face: Face, start: int, stop: int, dtype: type = np.fl
     return block.reshape(face.depth, -1)  # (depth, rays)
 
 
-def row_blocks(face: Face, bytes_per_ray: int, arrays: list[Any]) -> Iterator[tuple[int, int]]:
-    """Cut the rows of a face into blocks of bounded memory, whole chunks of a chunked array where they fit."""
-    rows = max(1, BLOCK_BYTES // max(1, bytes_per_ray * face.columns))
+def row_blocks(face: Face, bytes_per_ray: int, arrays: list[Any], limit: int) -> Iterator[tuple[int, int]]:
+    """Cut the rows of a face into blocks of at most `limit` bytes, whole chunks of a chunked array where they fit."""
+    rows = max(1, limit // max(1, bytes_per_ray * face.columns))
     axis = 1 if face.axis == "z" else 0
     chunks = [array.chunks[axis] for array in arrays if getattr(array, "chunks", None)]
     if chunks and isinstance(chunks[0], int) and rows > chunks[0]:

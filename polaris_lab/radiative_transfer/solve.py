@@ -166,11 +166,11 @@ def _float32(scheme, gas, line, abundance, peak, census, samples, weights) -> np
     if scheme.quantity == "optical_depth":
         values = values.copy()
         values[2], values[3] = 1.0, 0.0
-    origin = np.float32(samples[0])
-    relative = samples - float(origin)
-    span = max(relative[-1], 1.0)
+    span = max(samples[-1] - samples[0], 1.0)
     bins = min(_BINS, 4 * len(samples))
-    first = np.searchsorted(relative, np.arange(bins + 1) * (span / bins) - 1e-6 * span)
+    first = np.searchsorted(samples, samples[0] + np.arange(bins + 1) * (span / bins) - 1e-6 * span)
+    padded = np.append(samples, samples[-1] + span * (1 + np.arange(PADDING)))
+    channels = padded.astype(np.float32)
     uniform = np.ndim(gas.dispersion) == 0
     broadening = (
         np.zeros((0, 0), np.float32) if uniform else (2 * np.square(gas.dispersion)).astype(np.float32)
@@ -188,10 +188,11 @@ def _float32(scheme, gas, line, abundance, peak, census, samples, weights) -> np
         tables.shift,
         tables.offset,
         np.float32(thermal_coefficient(line)),
-        np.concatenate([relative, span + 1 + np.arange(PADDING)]).astype(np.float32),
+        channels,
+        (padded - channels).astype(np.float32),
         np.append(first, len(samples)).astype(np.int32),
         np.float32(bins / span),
-        origin,
+        np.float32(samples[0]),
         weights.astype(np.float32),
         np.float32(np.log2(_allowance(scheme, peak, len(density)) * thin)),
         np.float32(0.0 if peak <= 0 or thin != 1.0 else 1.0 / peak),

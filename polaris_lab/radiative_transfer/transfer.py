@@ -25,7 +25,8 @@ import numpy as np
 from astropy import units as u
 
 from polaris_lab.clouds.simulation import SimulationCube
-from polaris_lab.parallel import map_tasks, worker_count
+from polaris_lab.parallel import map_tasks
+from polaris_lab.radiative_transfer import rays
 from polaris_lab.radiative_transfer.choices import (
     check_abundance,
     check_background,
@@ -54,6 +55,9 @@ class ChannelRangeWarning(UserWarning):
 
 
 CMB = 2.72548 * u.K
+
+_IN_FLIGHT = 32
+"""Blocks that a cluster works on at a time."""
 
 
 def synthesize_ppv(
@@ -273,21 +277,21 @@ class _Job:
     def gas(self, start: int, stop: int, every: int = 1) -> Gas:
         """Read the rays of some rows of the face (of each row every `every`-th)."""
 
-        def rays(array: Any) -> np.ndarray:
+        def read(array: Any) -> np.ndarray:
             block = read_rays(array, self.face, start, stop)
             return block if every == 1 else np.ascontiguousarray(block[:, ::every])
 
-        velocity = rays(self.motion)
+        velocity = read(self.motion)
         dispersion = self.dispersion
         if isinstance(dispersion, str):
             dispersion = gradient_dispersion(velocity)
         elif np.ndim(dispersion):
-            dispersion = rays(dispersion)
+            dispersion = read(dispersion)
         return Gas(
-            density=rays(self.cube.density),
-            temperature=rays(self.cube.temperature),
+            density=read(self.cube.density),
+            temperature=read(self.cube.temperature),
             velocity=velocity,
-            abundances=tuple(rays(x) if np.ndim(x) else x for x in self.abundances),
+            abundances=tuple(read(x) if np.ndim(x) else x for x in self.abundances),
             dispersion=dispersion,
         )
 
@@ -307,13 +311,14 @@ class _Job:
         values = len(scheme.channels) * len(scheme.lines)
         size = 4 if scheme.precision == "float32" else 8
         per_ray = 4 * face.depth * (4 if size == 4 else 16) + size * values
-        blocks = list(row_blocks(face, per_ray, [self.cube.density]))
+        limit = rays.BLOCK_BYTES if client is None else rays.MESSAGE_BYTES
+        blocks = list(row_blocks(face, per_ray, [self.cube.density], limit))
         store = open_store(output, scheme, face, self.cube, overwrite=overwrite)
         total = None
         solver = self.solver()
         try:
             with _bar(face, len(blocks), progress) as bar:
-                group = 1 if client is None else 2 * worker_count()
+                group = 1 if client is None else _IN_FLIGHT
                 for first in range(0, len(blocks), group):
                     rows = blocks[first : first + group]
                     tasks = ((scheme, self.gas(start, stop)) for start, stop in rows)

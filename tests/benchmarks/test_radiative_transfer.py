@@ -7,6 +7,7 @@ given its inputs, on the other; the loop uses one thread, all channels and float
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 
@@ -135,18 +136,19 @@ def test_one_core_against_the_slab_loop(benchmark, cloud, velocity, plain, mode,
 
 @pytest.mark.parametrize("mode", ["constant", "linear"])
 def test_two_threads_against_one(cloud, velocity, mode, capsys):
-    """Prints the ratio of wall seconds: at least 1.8 on an idle machine with two free cores."""
-    if numba.config.NUMBA_NUM_THREADS < 2:
-        pytest.skip("one processor")
+    """Wall seconds; only an idle machine with two free processors can tell."""
+    free = numba.config.NUMBA_NUM_THREADS - os.getloadavg()[0]
+    if free < 1.9:
+        pytest.skip(f"{free:.1f} free processors; this needs two")
     run = work(cloud, velocity, mode)
     threads, seconds = numba.get_num_threads(), {}
     try:
         for count in (1, 2):
             numba.set_num_threads(count)
             run()
-            seconds[count] = min(wall_seconds(run) for _ in range(5))
+            seconds[count] = min(wall_seconds(run) for _ in range(7))
     finally:
         numba.set_num_threads(threads)
     with capsys.disabled():
         print(f"\n{mode}: two threads are {seconds[1] / seconds[2]:.2f} x as fast as one")
-    assert seconds[2] < 1.5 * seconds[1]  # a busy machine shows no gain, but threads must not hurt
+    assert seconds[1] / seconds[2] >= 1.8

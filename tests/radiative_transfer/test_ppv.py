@@ -1,5 +1,6 @@
 """Line cubes as objects and as files: our own round trips, spectral-cube, and real cubes with their habits."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 
+from polaris_lab.clouds import SimulationCube
 from polaris_lab.radiative_transfer import Line, PPVCube, integrated_intensity, moments, synthesize_ppv
 
 KMS = u.km / u.s
@@ -145,6 +147,45 @@ def test_blocks_on_disk_equal_memory(turbulent_cloud, line, tmp_path, monkeypatc
     np.testing.assert_array_equal(np.asarray(again.data[:]), written)
     np.testing.assert_allclose(integrated_intensity(again), integrated_intensity(at_once), atol=1e-5)
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_memory_is_bounded(turbulent_cloud, line, tmp_path, monkeypatch):
+    """A cube of 25 MB on disk, seen in 100 channels of 13 MB more, in blocks of 1 MB: a few MB are ever held."""
+    shape = (64, 96, 128)
+    for name, value in (("n", 100.0), ("t", 10.0), ("v", 0.0)):
+        array = np.lib.format.open_memmap(tmp_path / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
+        array[:] = value
+    fields = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "ntv"}
+    cube = SimulationCube(
+        fields["n"], cell_size=0.1 * u.pc, temperature=fields["t"], velocity={"z": fields["v"]}
+    )
+    choices = {"abundance": 1e-6, "velocity": np.linspace(-1, 1, 100) * KMS, "progress": False}
+    synthesize_ppv(
+        turbulent_cloud(), line, **(choices | {"velocity": np.linspace(-5, 5, 9) * KMS})
+    )  # compile
+    monkeypatch.setattr("polaris_lab.radiative_transfer.rays.BLOCK_BYTES", 2**20)
+    tracemalloc.start()
+    try:
+        synthesize_ppv(cube, line, output=tmp_path / "out.zarr", **choices)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_a_cluster_gives_the_same(turbulent_cloud, line, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs the extra polaris-lab[cluster]")
+    monkeypatch.setattr("polaris_lab.radiative_transfer.rays.MESSAGE_BYTES", 20_000)
+    choices = {"abundance": 1.4e-6, "velocity": np.linspace(-5, 5, 41) * KMS, "progress": False}
+    alone = synthesize_ppv(turbulent_cloud(), line, **choices)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        together = synthesize_ppv(turbulent_cloud(), line, client=client, **choices)
+    assert np.abs(together.data - alone.data).max() < 2e-6 * alone.data.max()
 
 
 def test_a_failure_leaves_nothing_behind(turbulent_cloud, line, tmp_path, monkeypatch):

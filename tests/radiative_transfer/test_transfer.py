@@ -8,6 +8,7 @@ from astropy import units as u
 
 from polaris_lab.clouds import SimulationCube
 from polaris_lab.radiative_transfer import (
+    Line,
     VelocityStepWarning,
     integrated_intensity,
     lte,
@@ -275,6 +276,37 @@ def test_float32_follows_float64(line, turbulent_cloud):
             np.testing.assert_allclose(
                 integrated_intensity(one), integrated_intensity(two), rtol=1e-4, atol=1e-4 * two.data.max()
             )
+
+
+@pytest.mark.filterwarnings("ignore::polaris_lab.radiative_transfer.VelocityStepWarning")
+@pytest.mark.parametrize("mode", ["linear", "constant"])
+def test_float32_follows_float64_in_extreme_gas(mode):
+    """Random shapes, lines and gas: densities over ten decades, jumps of thousands of widths, 300 km/s off zero."""
+    rng = np.random.default_rng(11)
+    for _ in range(25):
+        shape = tuple(int(n) for n in rng.integers(1, 30, 3))
+        warmest = rng.choice([4.0, 50.0, 3000.0])
+        upper = int(rng.integers(1, 6))
+        line = Line.named(rng.choice(["12CO", "13CO", "C18O"]), f"{upper}-{upper - 1}")
+        motion = rng.normal(0, 1, shape) * 10 ** rng.uniform(-3, 1.5) + rng.choice([0, 50, -300])
+        cube = SimulationCube(
+            10 ** rng.uniform(0, 6, shape) * 10 ** rng.uniform(-4, 3),
+            cell_size=10 ** rng.uniform(-3, 0) * u.pc,
+            temperature=rng.uniform(2, warmest, shape),
+            velocity={"z": motion},
+        )
+        choices = {
+            "abundance": 1.4e-6,
+            "velocity": np.linspace(motion.min() - 1, motion.max() + 1, int(rng.integers(2, 150))) * KMS,
+            "turbulent_dispersion": rng.choice([0.0, 0.05, 0.3]) * KMS,
+            "in_cell_velocity": mode,
+        }
+        one, two = (
+            synthesize_ppv(cube, line, precision=precision, **choices).data
+            for precision in ("float32", "float64")
+        )
+        assert np.isfinite(one).all()
+        assert np.abs(one - two).max() <= 3e-5 * np.abs(two).max() + 1e-9
 
 
 # -- velocity inside a cell ------------------------------------------------------------------------------------
