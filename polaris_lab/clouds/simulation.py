@@ -117,7 +117,7 @@ class SimulationCube:
         if self._temperature is not None:
             fields["temperature"] = self._temperature
         for name, values in fields.items():
-            for start, stop in _slabs(values.shape):
+            for start, stop in layer_ranges(values.shape):
                 if not np.isfinite(values[start:stop]).all():
                     raise ValueError(
                         f"{name}: expected finite values, got NaN or infinity in layers {start}..{stop - 1}"
@@ -202,7 +202,7 @@ class SimulationCube:
         ValueError
             At the first slab with a density that is not finite and positive.
         """
-        for start, stop in _slabs(self.shape):
+        for start, stop in layer_ranges(self.shape):
             slab = np.ascontiguousarray(self._density[start:stop], dtype=np.float32)
             if check:
                 check_density(slab, start)
@@ -276,8 +276,8 @@ def check_density(slab: np.ndarray, first_layer: int = 0) -> None:
     )
 
 
-def _slabs(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Cut the first axis so that a slab of float32 stays near `BLOCK_BYTES`."""
+def layer_ranges(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Cut the first axis of a shape into (start, stop) so that a slab of float32 stays near `BLOCK_BYTES`."""
     layer = 4 * int(np.prod(shape[1:], dtype=np.int64))
     step = max(1, BLOCK_BYTES // max(layer, 1))
     for start in range(0, shape[0], step):

@@ -1,0 +1,30 @@
+"""Training sets: patches of cloud maps, how they are chosen, stored and cut."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        "build",
+        "normalize",
+        "patch_config",
+        "patches",
+        "placement",
+        "proposals",
+        "propose",
+        "scoring",
+        "split",
+        "store",
+        "windows",
+    ],
+    submod_attrs={
+        "build": ["build_dataset"],
+        "normalize": ["LogNormalizer", "symmetry"],
+        "patches": ["apply_tiled", "plan_overlapping", "plan_tiles"],
+        "patch_config": ["PatchConfig"],
+        "proposals": ["Proposals"],
+        "propose": ["propose_patches"],
+        "scoring": ["acceptance_probability", "difference_score", "smoothness_score"],
+        "store": ["PatchDataset"],
+    },
+)

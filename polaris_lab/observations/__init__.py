@@ -1,0 +1,26 @@
+"""Maps of the sky: opening them, predicting the density behind them, and simulating them from cubes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        "blanks",
+        "headers",
+        "maps",
+        "predict",
+        "prediction",
+        "quality",
+        "resample",
+        "simulate",
+        "species",
+    ],
+    submod_attrs={
+        "blanks": ["BlankPixelWarning"],
+        "headers": ["HeaderWarning"],
+        "maps": ["Observation"],
+        "predict": ["predict_density"],
+        "prediction": ["Prediction", "Quality"],
+        "simulate": ["observe_cube"],
+    },
+)

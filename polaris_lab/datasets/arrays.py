@@ -1,0 +1,192 @@
+"""Arrays of a dataset: their names, units and checks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+
+from polaris_lab.config import SCHEMA, Provenance, did_you_mean, fingerprint, to_dict
+from polaris_lab.datasets.growing import KIND
+from polaris_lab.units import positive
+
+UNITS = {
+    "column_density": "cm-2",
+    "mass_weighted_density": "cm-3",
+    "volume_weighted_density": "cm-3",
+    "max_density": "cm-3",
+}
+"""Unit of every quantity that a cube can be projected to."""
+
+PLAUSIBLE_COLUMN_DENSITY = (1e16, 1e28)
+"""Medians outside this range [cm^-2] betray a logarithm or another unit (pc cm^-3 gives about 100)."""
+
+
+def checked_arrays(
+    inputs: Mapping[str, Any], targets: Mapping[str, Any]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return images as float32 by name with their units, or say what is wrong with them.
+
+    Parameters
+    ----------
+    inputs, targets : mapping
+        Images (n, y, x) by name, as for :meth:`PatchDataset.from_arrays`.
+
+    Returns
+    -------
+    arrays : dict of ndarray, shape (n, y, x), float32
+    units : dict of str
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, an image is not square, or a value is not finite and positive, or in the wrong unit.
+    """
+    for role, given in (("inputs", inputs), ("targets", targets)):
+        if not isinstance(given, Mapping) or not given:
+            raise ValueError(
+                f'{role}: expected images by name, for example {{"column_density": array}}, got '
+                f"{type(given).__name__}" + (" without any" if isinstance(given, Mapping) else "")
+            )
+    twice = sorted(set(inputs) & set(targets))
+    if twice:
+        raise ValueError(f"targets: expected names that are no input, got {twice[0]!r} in both")
+    arrays, units = {}, {}
+    for name, values in {**inputs, **targets}.items():
+        arrays[name], units[name] = _checked(name, values)
+    first, shape = next((name, values.shape) for name, values in arrays.items())
+    for name, values in arrays.items():
+        if values.shape != shape:
+            raise ValueError(f"{name}: expected the shape of {first} {shape}, got {values.shape}")
+    return arrays, units
+
+
+def _checked(name: str, values: Any) -> tuple[np.ndarray, str]:
+    if isinstance(values, u.Quantity):
+        unit = UNITS.get(name) or values.unit.to_string("fits")
+        values = values.to_value(unit)
+    elif name in UNITS:
+        unit = UNITS[name]
+    else:
+        raise ValueError(
+            f"{name}: {did_you_mean(name, list(UNITS))}; another quantity needs its unit: give it as a Quantity"
+        )
+    values = np.array(values)
+    if values.ndim != 3 or min(values.shape, default=0) < 1:
+        raise ValueError(
+            f"{name}: expected images of shape (n, y, x), got {values.shape}"
+            + ("; a single image needs a first axis: image[None]" if values.ndim == 2 else "")
+        )
+    if values.shape[1] != values.shape[2]:
+        raise ValueError(
+            f"{name}: expected square images, got {values.shape[1]} x {values.shape[2]} pixels; cut squares out of "
+            "them (training turns and mirrors them)"
+        )
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected real numbers in {unit}, got {values.dtype}")
+    values = values.astype(np.float32)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        image, y, x = (int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name}: expected positive finite values in {unit}, got {values[image, y, x]} in image {image} at "
+            f"[y={y}, x={x}] ({int(bad.sum())} such pixels); leave such images out, or cut the pixels off"
+        )
+    if name == "column_density":
+        low, high = PLAUSIBLE_COLUMN_DENSITY
+        median = float(np.median(values))
+        if not low <= median <= high:
+            raise ValueError(
+                f"{name}: expected hydrogen nuclei per cm^2 (medians from {low:g} to {high:g}), got a median of "
+                f"{median:.4g}; " + _unit_guess(median)
+            )
+    return values, unit
+
+
+def _unit_guess(median: float) -> str:
+    if 16 <= median <= 28:
+        return "this looks like log10: give 10**values"
+    if median < 1e7:
+        return "if it is in pc cm^-3, multiply by 3.0857e18; if in m^-2, divide by 1e4; or give a Quantity"
+    return "give a Quantity with its unit"
+
+
+def given_split(split: Sequence[str] | float, count: int, seed: int) -> tuple[str, np.ndarray]:
+    """Return the rule ("given" or "shuffle") and the flag of every image.
+
+    Raises
+    ------
+    ValueError
+        If a flag is unknown, there are too many or few, or the fraction is out of range.
+    """
+    if isinstance(split, int | float) and not isinstance(split, bool):
+        return "shuffle", shuffled_split(count, float(split), seed)
+    flags = np.asarray(split, dtype=str)
+    if flags.shape != (count,):
+        raise ValueError(
+            f"split: expected a fraction or one flag for each of the {count} images, got {flags.shape or split!r}"
+        )
+    known = ("training", "validation", "dropped")
+    for flag in np.unique(flags):
+        if flag not in known:
+            raise ValueError(f"split: unknown flag {str(flag)!r}: {did_you_mean(str(flag), known)}")
+    return "given", flags
+
+
+def shuffled_split(count: int, fraction: float, seed: int) -> np.ndarray:
+    """Draw a fraction of `count` patches for validation: at least one, and never all.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is not between 0 and 1, or there are fewer than two patches.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"split: expected a fraction between 0 and 1 for validation, got {fraction}")
+    if count < 2:
+        raise ValueError(f"split: expected at least 2 patches to share between two sides, got {count}")
+    chosen = min(max(1, round(fraction * count)), count - 1)
+    flags = np.full(count, "training", dtype="U10")
+    flags[np.random.default_rng([seed, count]).permutation(count)[:chosen]] = "validation"
+    return flags
+
+
+def content_manifest(
+    arrays: Mapping[str, np.ndarray],
+    units: Mapping[str, str],
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    pixel_size: u.Quantity,
+    rule: str,
+    table: Mapping[str, np.ndarray],
+    seed: int,
+) -> dict[str, Any]:
+    """Return the attributes of a dataset made of a user's own images; its fingerprint names their content."""
+    sentence = {
+        "given": "The split was given with the images",
+        "shuffle": f"Images were drawn at random for validation (seed {seed}): the same gas may be on both sides",
+    }[rule]
+    manifest = {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "pixel_size_pc": positive(pixel_size, u.pc, "pixel_size"),
+        "patch_size": int(next(iter(arrays.values())).shape[1]),
+        "inputs": list(inputs),
+        "targets": list(targets),
+        "units": dict(units),
+        "split": {"rule": rule, "sentence": sentence},
+        "config": None,
+        "sources": [],
+        "dropped": np.flatnonzero(table["split"] == "dropped").tolist(),
+    }
+    content = {
+        "arrays": {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in arrays.items()},
+        "split": table["split"].tolist(),
+        "cloud": table["cloud"].tolist(),
+    }
+    manifest["fingerprint"] = fingerprint([manifest, content])
+    manifest["provenance"] = to_dict(Provenance.now(seed=seed))
+    return manifest

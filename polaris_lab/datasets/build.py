@@ -1,0 +1,288 @@
+"""Building a training set from clouds: propose, cut, commit patch by patch, and name it last."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from polaris_lab.clouds import SimulationCube
+from polaris_lab.config import SCHEMA, Provenance, fingerprint, to_dict
+from polaris_lab.datasets.arrays import UNITS, shuffled_split
+from polaris_lab.datasets.growing import (
+    KIND,
+    GrowingDataset,
+    check_free,
+    finish_interrupted_rename,
+    partial_path,
+)
+from polaris_lab.datasets.patch_config import PatchConfig
+from polaris_lab.datasets.propose import check_shape, propose_patches
+from polaris_lab.datasets.split import held_out_clouds, sentence
+from polaris_lab.datasets.store import PatchDataset
+from polaris_lab.parallel import map_tasks
+
+logger = logging.getLogger(__name__)
+
+RECIPE = 1
+"""Counts up when the same clouds and choices give other patches, so that partial datasets are not mixed."""
+
+
+def build_dataset(
+    cubes: SimulationCube | str | Path | Sequence[SimulationCube | str | Path],
+    config: PatchConfig | None,
+    path: str | Path,
+    *,
+    progress: bool = True,
+    client: Any = None,
+    overwrite: bool = False,
+) -> PatchDataset:
+    """Build a training set from one cloud or several, on disk.
+
+    The dataset grows as ``PATH.partial`` with a commit record for every patch; its name is given last. If the
+    process is killed, the same call resumes after the last patch committed.
+
+    Parameters
+    ----------
+    cubes : SimulationCube, path, or a sequence of them
+        Clouds of one cell size. With ``split_by="cloud"`` at least two.
+    config : PatchConfig or None
+        The choices; None for the defaults.
+    path : path
+        Folder of the dataset, by custom ending in ``.zarr``.
+    progress : bool
+        Show a progress bar.
+    client : dask.distributed.Client, optional
+        Where clouds are projected and searched; by default here, one after the other.
+    overwrite : bool
+        Replace a dataset at `path` when the new one is whole.
+
+    Returns
+    -------
+    PatchDataset
+        Opened from `path`.
+
+    Raises
+    ------
+    FileExistsError
+        If something stands at `path`, or a partial dataset of another recipe.
+    ValueError
+        If cell sizes differ, two clouds are the same or have the same name, or no patch was accepted.
+
+    References
+    ----------
+    Report, section 2.1 and appendix B.
+    """
+    path = Path(path)
+    config = PatchConfig() if config is None else config
+    if not isinstance(config, PatchConfig):
+        raise TypeError(f"config: expected a PatchConfig, got {type(config).__name__}")
+    cubes = _opened(cubes)
+    names = _names(cubes)
+    cell_size_pc = _one_cell_size(cubes, names)
+    for cube in cubes:
+        check_shape(cube.shape, config)
+    held_out = held_out_clouds(names, config) if config.split_by == "cloud" else ()
+    if path.exists() and not overwrite:
+        check_free(path, "")  # refused before the clouds are read
+    sources = _sources(cubes, names, progress)
+    manifest = _manifest(config, sources, cell_size_pc)
+    check_free(path, manifest["fingerprint"], overwrite=overwrite)
+    if finish_interrupted_rename(path, manifest["fingerprint"], overwrite=overwrite):
+        return PatchDataset.open(path)
+    tasks = [(cube, config, name in held_out) for cube, name in zip(cubes, names, strict=True)]
+    found = map_tasks(_search, tasks, client=client, workers=1 if client is None else None)
+    with GrowingDataset.begin(
+        path, manifest, {name: UNITS[name] for name in config.quantities}, overwrite=overwrite
+    ) as growing:
+        try:
+            selection, slabs = _write(growing, found, names, progress)
+            _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
+        except BaseException:
+            if not growing.records:  # nothing to resume: leave nothing behind
+                growing.discard()
+            raise
+    return PatchDataset.open(path)
+
+
+def _search(task: tuple[SimulationCube, PatchConfig, bool]) -> dict[str, Any]:
+    """Choose and cut the patches of one cloud: what one task computes, wherever it runs."""
+    cube, config, held_out = task
+    proposals = propose_patches(cube, config, held_out=held_out)
+    return {
+        "rows": proposals.accepted,
+        "arrays": {name: proposals.patches(name) for name in config.quantities},
+        "slab": proposals.slab,
+        "selection": {
+            "counts": proposals.counts(),
+            "notes": list(proposals.notes),
+            "slab": None if proposals.slab is None else asdict(proposals.slab),
+            "score_quantiles": [float(f"{score:.6g}") for score in proposals.score_quantiles[::10]],
+        },
+    }
+
+
+def _write(
+    growing: GrowingDataset, found: Iterator[dict[str, Any]], names: Sequence[str], progress: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Commit the patches of every cloud that are not there yet; return what is to be said of the clouds."""
+    selection, slabs, number = {}, {}, 0
+    with tqdm(total=0, desc="patches", unit="patch", disable=not progress) as bar:
+        for name, result in zip(names, found, strict=True):
+            rows, arrays = result["rows"], result["arrays"]
+            selection[name] = result["selection"]
+            if result["slab"] is not None:
+                slabs[name] = result["slab"]
+            bar.total += len(rows["score"])
+            bar.refresh()
+            for k in range(len(rows["score"])):
+                row = _row(rows, k, name)
+                if number >= len(growing.records):
+                    growing.append({key: values[k] for key, values in arrays.items()}, row)
+                elif growing.records[number]["row"] != row:
+                    raise ValueError(
+                        f"{partial_path(growing.path)}: patch {number} is not the one that this computer finds; throw the "
+                        "partial dataset away with overwrite=True"
+                    )
+                number += 1
+                bar.update()
+    return selection, slabs
+
+
+def _row(rows: dict[str, np.ndarray], k: int, cloud: str) -> dict[str, Any]:
+    return {
+        "line_of_sight": str(rows["line_of_sight"][k]),
+        "origin": [int(pixel) for pixel in rows["origin"][k]],
+        "score": float(f"{rows['score'][k]:.9g}"),
+        "quantile": float(f"{rows['quantile'][k]:.6g}"),
+        "split": str(rows["split"][k]),
+        "cloud": cloud,
+    }
+
+
+def _finish(
+    growing: GrowingDataset,
+    config: PatchConfig,
+    selection: dict[str, Any],
+    words: str,
+    held_out: Sequence[str],
+) -> None:
+    """Check that there is something on both sides, and seal."""
+    rows = [record["row"] for record in growing.records]
+    split = np.array([row["split"] for row in rows])
+    if config.split_by == "shuffle" and len(rows) > 1:
+        split = shuffled_split(len(rows), config.validation_fraction, config.seed)
+    for side in ("training", "validation"):
+        if not (split == side).any():
+            growing.discard()
+            counts = "; ".join(f"{name}: {entry['counts']}" for name, entry in selection.items())
+            raise ValueError(
+                f"config: expected at least one patch for {side}, got none of {len(rows)} accepted ({counts}); relax the "
+                "test that fails most, raise attempts, or move the slab with slab_position"
+            )
+    table = {
+        "line_of_sight": np.array([row["line_of_sight"] for row in rows]),
+        "origin": np.array([row["origin"] for row in rows], np.int64),
+        "score": np.array([row["score"] for row in rows]),
+        "quantile": np.array([row["quantile"] for row in rows]),
+        "split": split,
+        "cloud": np.array([row["cloud"] for row in rows]),
+    }
+    rule = {"rule": config.split_by, "sentence": words, "validation_clouds": list(held_out)}
+    growing.seal(table, {"split": rule, "selection": selection})
+
+
+def _manifest(config: PatchConfig, sources: list[dict[str, Any]], cell_size_pc: float) -> dict[str, Any]:
+    recipe = {
+        "recipe": RECIPE,
+        "schema": SCHEMA,
+        "config": to_dict(config),
+        "sources": [
+            {key: source[key] for key in ("name", "sha256", "shape", "cell_size_pc")} for source in sources
+        ],
+    }
+    return {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "fingerprint": fingerprint(recipe),
+        "pixel_size_pc": cell_size_pc,
+        "patch_size": config.patch_size,
+        "inputs": ["column_density"],
+        "targets": list(config.targets),
+        "units": {name: UNITS[name] for name in config.quantities},
+        "config": to_dict(config),
+        "sources": sources,
+        "dropped": [],
+        "provenance": to_dict(Provenance.now(seed=config.seed)),
+    }
+
+
+def _opened(cubes: Any) -> list[SimulationCube]:
+    given = [cubes] if isinstance(cubes, SimulationCube | str | Path) else list(cubes)
+    if not given:
+        raise ValueError("cubes: expected at least one cloud, got none")
+    opened = [SimulationCube.open(cube) if isinstance(cube, str | Path) else cube for cube in given]
+    for cube in opened:
+        if not isinstance(cube, SimulationCube):
+            raise TypeError(f"cubes: expected SimulationCubes or paths to them, got {type(cube).__name__}")
+    return opened
+
+
+def _names(cubes: Sequence[SimulationCube]) -> list[str]:
+    names = [
+        cube.name or (f"cloud {number}" if len(cubes) > 1 else "cloud") for number, cube in enumerate(cubes)
+    ]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"cubes: expected different names, got {twice[0]!r} twice; set cube.name")
+    return names
+
+
+def _one_cell_size(cubes: Sequence[SimulationCube], names: Sequence[str]) -> float:
+    first = cubes[0].cell_size_pc
+    for cube, name in zip(cubes, names, strict=True):
+        if abs(cube.cell_size_pc / first - 1) > 1e-6:
+            raise ValueError(
+                f"cubes: expected one cell size, got {first:g} pc ({names[0]}) and {cube.cell_size_pc:g} pc ({name}); a "
+                "network learns one pixel size: resample the cubes, or build a dataset of each"
+            )
+    return first
+
+
+def _sources(cubes: Sequence[SimulationCube], names: Sequence[str], progress: bool) -> list[dict[str, Any]]:
+    """Describe the clouds; the same density twice is refused."""
+    sources: list[dict[str, Any]] = []
+    for cube, name in tqdm(
+        list(zip(cubes, names, strict=True)), desc="reading clouds", unit="cloud", disable=not progress
+    ):
+        digest = density_sha256(cube)
+        for other in sources:
+            if other["sha256"] == digest:
+                raise ValueError(
+                    f"cubes: expected different clouds, got the same density as {other['name']!r} and {name!r}: its gas "
+                    "would be on both sides of a split"
+                )
+        sources.append(
+            {
+                "name": name,
+                "sha256": digest,
+                "shape": list(cube.shape),
+                "cell_size_pc": cube.cell_size_pc,
+                "provenance": cube.provenance,
+            }
+        )
+    return sources
+
+
+def density_sha256(cube: SimulationCube) -> str:
+    """Return the SHA-256 of the density of a cube: float32, little endian, in the order z, y, x."""
+    digest = hashlib.sha256()
+    for _, slab in cube.blocks(check=False):
+        digest.update(np.ascontiguousarray(slab, "<f4").data)
+    return digest.hexdigest()

@@ -1,0 +1,335 @@
+"""`Observation`: a map of the column density of hydrogen nuclei on the sky, at a known distance."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from polaris_lab.config import write_bytes
+from polaris_lab.observations.blanks import BlankPixelWarning, mark_blanks
+from polaris_lab.observations.headers import header_beam, pixel_scale, read_image
+from polaris_lab.observations.species import SPECIES, check_species, to_hydrogen
+from polaris_lab.units import HYDROGEN_PER_H2, positive
+
+ARCSEC = math.pi / (180 * 3600)
+"""One arcsecond [rad]."""
+
+
+class Observation:
+    """A map of N_H on the sky.
+
+    Parameters
+    ----------
+    values : array_like, shape (ny, nx)
+        Column density of `species` [cm^-2], extinction [mag] for "A_V" and "A_K", or what `unit` says.
+    wcs : WCS
+        Celestial coordinates of its pixels, two axes.
+    distance : Quantity
+        Distance of the cloud, a length. Required: the density goes with its inverse.
+    species : {"H2", "H", "A_V", "A_K"}
+        What `values` count. Required: between H2 and H lies a factor of 2. N(H2) is doubled, extinction is
+        converted (:data:`~polaris_lab.observations.species.SPECIES`): :attr:`column_density` is always of
+        hydrogen nuclei.
+    unit : str or Unit, optional
+        "cm-2", "1e21 cm-2", "dex(cm-2)" for log10 N, "mag"; by default the header's BUNIT, and without a header
+        the unit of the species.
+    blank : float or sequence of float, optional
+        Values that mean "not observed"; by default 0, -1 and the header's BLANK, with a warning that counts
+        them. NaN always does, and so does a value that has no logarithm.
+    beam : Quantity, optional
+        Full width at half maximum of the beam, an angle; by default from BMAJ and BMIN.
+    name : str, optional
+        What the map is called in reports.
+    header : Header, optional
+        The header it came with.
+    path : str or Path, optional
+        The file it came from.
+
+    Raises
+    ------
+    TypeError
+        If the distance or the species is missing, or the distance is a bare number.
+    ValueError
+        If the map is not 2D or blank everywhere, or its unit is missing or contradicts the values.
+
+    Warns
+    -----
+    BlankPixelWarning
+        If values were taken as not observed.
+
+    Examples
+    --------
+    >>> wcs = WCS(naxis=2)
+    >>> wcs.wcs.ctype, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [-0.01, 0.01]
+    >>> Observation(np.full((32, 48), 1e21), wcs=wcs, distance=140 * u.pc, species="H2")
+    Observation(32 x 48 pixels of 36" = 0.02443 pc at 140 pc; N_H 2e+21 .. 2e+21 cm^-2 (N_H = 2 N(H2)); 0 blank)
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        *,
+        wcs: WCS,
+        distance: u.Quantity | None = None,
+        species: str | None = None,
+        unit: str | u.UnitBase | None = None,
+        blank: float | Sequence[float] | None = None,
+        beam: u.Quantity | None = None,
+        name: str | None = None,
+        header: fits.Header | None = None,
+        path: str | Path | None = None,
+    ) -> None:
+        self._distance_pc = _distance(distance)
+        self._species = check_species(species)
+        self.path = None if path is None else Path(path)
+        where = str(path or name or "map")
+        values = np.asarray(values)
+        if values.ndim != 2 or values.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{where}: expected a 2D array of real numbers, got shape {values.shape} of {values.dtype}"
+            )
+        if not isinstance(wcs, WCS) or wcs.naxis != 2 or not wcs.has_celestial:
+            axes = f" with {wcs.naxis} axes; use wcs.celestial" if isinstance(wcs, WCS) else ""
+            raise ValueError(
+                f"{where}: wcs: expected a celestial astropy WCS with 2 axes, got {type(wcs).__name__}{axes}"
+            )
+        if header is None and unit is None:
+            unit = SPECIES[self._species].unit
+        self.wcs = wcs
+        self.header = fits.Header() if header is None else header.copy()
+        self.name = name or str(self.header.get("OBJECT", "")).strip() or _stem(self.path)
+        self._column_density = _nuclei(values, self._species, unit, blank, self.header, where)
+        self._scale = pixel_scale(wcs, self.shape)
+        self._beam_arcsec = (
+            header_beam(self.header, pixel_arcsec=self.pixel_size_arcsec, where=where)
+            if beam is None
+            else positive(beam, u.arcsec, "beam")
+        )
+
+    @classmethod
+    def from_fits(
+        cls,
+        path: str | Path,
+        *,
+        distance: u.Quantity | None = None,
+        species: str | None = None,
+        hdu: int | str | None = None,
+        unit: str | u.UnitBase | None = None,
+        blank: float | Sequence[float] | None = None,
+        beam: u.Quantity | None = None,
+        name: str | None = None,
+    ) -> Observation:
+        """Open a map from a FITS file.
+
+        Nothing is guessed: a header whose unit is missing or contradicts the values is refused with the words that
+        settle it, and `distance` and `species` must be given.
+
+        Parameters
+        ----------
+        path : str or Path
+            A FITS file, also compressed. Axes of one pixel are dropped; more than two axes are refused.
+        hdu : int or str, optional
+            Number or name of the extension; by default the first with a 2D image.
+        name : str, optional
+            What the map is called; by default OBJECT, else the name of the file.
+        distance, species, unit, blank, beam
+            As for :class:`Observation`.
+
+        Returns
+        -------
+        Observation
+
+        Raises
+        ------
+        TypeError
+            If the distance or the species is missing, or the distance is a bare number.
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is empty, cut off or no FITS, has no 2D image or no celestial WCS, has only blank
+            pixels, or its unit is missing or wrong.
+
+        Warns
+        -----
+        BlankPixelWarning
+            If values were taken as not observed.
+        HeaderWarning
+            If a card makes no sense and was ignored (EQUINOX = 0).
+        """
+        _distance(distance)  # what the caller forgot is said before a large file is read
+        check_species(species)
+        image = read_image(path, hdu=hdu)
+        return cls(
+            image.values,
+            wcs=image.wcs,
+            distance=distance,
+            species=species,
+            unit=unit,
+            blank=blank,
+            beam=beam,
+            name=name,
+            header=image.header,
+            path=path,
+        )
+
+    # -- what it holds -------------------------------------------------------------------------------
+
+    @property
+    def column_density(self) -> np.ndarray:
+        """N_H [cm^-2] of hydrogen nuclei, (ny, nx), NaN where not observed; the precision of the file."""
+        return self._column_density
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels along y and x."""
+        return self._column_density.shape
+
+    @property
+    def species(self) -> str:
+        """What the map counted before it became N_H."""
+        return self._species
+
+    @property
+    def distance_pc(self) -> float:
+        """Distance of the cloud [pc]."""
+        return self._distance_pc
+
+    @property
+    def distance(self) -> u.Quantity:
+        """Distance of the cloud."""
+        return self._distance_pc * u.pc
+
+    @property
+    def pixel_size_arcsec(self) -> float:
+        """Square root of the solid angle of a pixel at the centre of the map [arcsec]."""
+        return self._scale.size_arcsec
+
+    @property
+    def pixel_size_pc(self) -> float:
+        """The same at the distance of the cloud [pc]."""
+        return self.pixel_size_arcsec * ARCSEC * self._distance_pc
+
+    @property
+    def pixel_sides_pc(self) -> tuple[float, float]:
+        """Extent of a pixel along y and along x [pc]; equal when the pixels are square."""
+        along_y, along_x = self._scale.side_arcsec
+        return along_y * ARCSEC * self._distance_pc, along_x * ARCSEC * self._distance_pc
+
+    @property
+    def beam_arcsec(self) -> float | None:
+        """Full width at half maximum of the beam [arcsec], None if unknown."""
+        return self._beam_arcsec
+
+    # -- files ---------------------------------------------------------------------------------------
+
+    def write_fits(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the map: N(H2) for species "H2", N_H for any other, in cm^-2, with WCS, distance and species.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and `overwrite` is not set.
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise FileExistsError(
+                f"{path}: expected a new file, got one that exists; overwrite=True replaces it"
+            )
+        molecular = self._species == "H2"
+        values = self._column_density / (HYDROGEN_PER_H2 if molecular else 1.0)
+        header = self.wcs.to_header(relax=True)
+        header["BUNIT"] = "cm-2"
+        header["SPECIES"] = ("H2" if molecular else "H", "what the map counts")
+        header["DISTANCE"] = (self._distance_pc, "[pc] adopted distance")
+        if self.name:
+            header["OBJECT"] = self.name.encode("ascii", "replace").decode()  # FITS knows nothing else
+        if self._beam_arcsec is not None:
+            header["BMAJ"] = header["BMIN"] = self._beam_arcsec / 3600.0
+            header["BPA"] = 0.0
+        buffer = io.BytesIO()
+        fits.PrimaryHDU(values, header).writeto(buffer)
+        return write_bytes(path, buffer.getvalue())
+
+    # -- words ---------------------------------------------------------------------------------------
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Return what the map says of itself: (label, text) pairs."""
+        rows, columns = self.shape
+        valid = np.isfinite(self._column_density)
+        low, high = np.nanmin(self._column_density), np.nanmax(self._column_density)
+        law = SPECIES[self._species].law
+        pairs = [
+            (
+                "grid",
+                f'{rows} x {columns} pixels of {self.pixel_size_arcsec:.4g}" = {self.pixel_size_pc:.4g} pc '
+                f"at {self._distance_pc:.4g} pc",
+            ),
+            ("column density", f"N_H {low:.3g} .. {high:.3g} cm^-2 ({law})"),
+            ("blank", f"{valid.size - int(valid.sum())} blank"),
+        ]
+        if self._beam_arcsec is not None:
+            pairs.insert(1, ("beam", f'beam {self._beam_arcsec:.4g}"'))
+        return pairs
+
+    def __repr__(self) -> str:
+        """Say shape, pixel, distance, range and blanks, in one line."""
+        title = f"{self.name!r}: " if self.name else ""
+        return f"Observation({title}" + "; ".join(text for _, text in self._lines()) + ")"
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f'<tr><th style="text-align:left">{escape(label)}</th><td style="text-align:left">{escape(text)}</td></tr>'
+            for label, text in self._lines()
+        )
+        return f"<table><caption><b>Observation</b> {escape(self.name or 'unnamed')}</caption>{cells}</table>"
+
+
+def _distance(distance: u.Quantity | None) -> float:
+    if distance is None:
+        raise TypeError(
+            "distance: expected the distance of the cloud, got nothing; write for example distance=140 * u.pc "
+            "(from astropy import units as u): the density goes with its inverse"
+        )
+    return positive(distance, u.pc, "distance")
+
+
+def _stem(path: Path | None) -> str | None:
+    return None if path is None else path.name.split(".fit")[0]
+
+
+def _nuclei(
+    values: np.ndarray,
+    species: str,
+    unit: str | u.UnitBase | None,
+    blank: float | Sequence[float] | None,
+    header: fits.Header,
+    where: str,
+) -> np.ndarray:
+    """Return N_H [cm^-2] with NaN at every pixel that has no logarithm."""
+    values = mark_blanks(values, blank=blank, header=header, where=where)
+    if not np.isfinite(values).any():
+        raise ValueError(
+            f"{where}: expected at least one valid pixel, got a map that is blank everywhere; another extension "
+            "(hdu=) may hold the data, and blank= says which values are blank"
+        )
+    bunit = str(header.get("BUNIT", ""))
+    nuclei = to_hydrogen(values, species=species, unit=unit, header_unit=bunit, where=where)
+    bad = ~np.isnan(nuclei) & ~((nuclei > 0) & (nuclei < np.inf))
+    if bad.any():
+        warnings.warn(
+            f"{where}: {int(bad.sum())} of {bad.size} pixels have no logarithm (zero, negative or too large) and are "
+            "taken as not observed; noise around zero or a wrong zero level does this",
+            BlankPixelWarning,
+            stacklevel=4,
+        )
+        nuclei = np.where(bad, nuclei.dtype.type(np.nan), nuclei)
+    return nuclei

@@ -1,0 +1,129 @@
+"""Weights on disk: written whole, read without unpickling, checked tensor by tensor."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polaris_lab.config import write_bytes
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and plain values to a file, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    write_bytes(path, buffer.getbuffer())
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what :func:`save_checkpoint` wrote, onto the CPU; nothing but tensors and plain values is loaded.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it is damaged.
+    """
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: expected the state of the training, got nothing there; the run can be used but not "
+            "trained further (Run.create starts a new one)"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # guesses about foreign files; the error below says enough
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError) as error:
+        raise ValueError(
+            f"{path}: expected a checkpoint, got a damaged file ({error}); start the run again with "
+            "Run.create(..., overwrite=True)"
+        ) from error
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], *, epoch: int) -> None:
+    """Write the weights of an epoch as safetensors."""
+    from safetensors.torch import save
+
+    write_bytes(path, save(dict(weights), metadata={"epoch": str(epoch)}))
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read weights.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(_damaged(path, error)) from error
+
+
+def weights_epoch(path: Path) -> int | None:
+    """Return the epoch whose weights a file holds, None if there is no file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int((file.metadata() or {})["epoch"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(_damaged(path, error)) from error
+
+
+def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
+    """Load weights into a model, every tensor of the right name and shape.
+
+    Parameters
+    ----------
+    model : nn.Module
+    weights : mapping of str to Tensor
+    where : str
+        What the weights are called in errors.
+
+    Raises
+    ------
+    ValueError
+        If a tensor is missing, unknown, or of another shape: the error names it.
+    """
+    expected = model.state_dict()
+    remedy = (
+        "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
+    )
+    for name, values in expected.items():
+        if name not in weights:
+            raise ValueError(
+                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {remedy}"
+            )
+        if weights[name].shape != values.shape:
+            raise ValueError(
+                f"{where}: expected the tensor {name!r} with shape {tuple(values.shape)}, "
+                f"got {tuple(weights[name].shape)}: {remedy}"
+            )
+    for name, values in weights.items():
+        if name not in expected:
+            raise ValueError(
+                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {remedy}"
+            )
+    model.load_state_dict(weights, strict=True)
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return (
+        f"{path}: expected weights in the safetensors format, got a damaged file ({error}); restore it from a "
+        "copy, or train the run again"
+    )

@@ -1,0 +1,201 @@
+"""The files of a run: its description, its history, and how they are brought together after a kill.
+
+An epoch is committed in this order: ``last.ckpt`` (weights, optimizer and the whole history: the commit
+itself), ``best.safetensors`` if the epoch is the best, a line of ``history.jsonl``; only then is it reported.
+Each step is whole or not at all but the last, whose half-written line is thrown away. So whatever the moment
+of a kill, the checkpoint knows all, and :func:`reconcile` makes the other two agree with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from polaris_lab.config import SCHEMA, check_schema, from_dict, read_json, to_dict, write_bytes
+from polaris_lab.training.checkpoints import load_checkpoint, save_checkpoint, save_weights, weights_epoch
+from polaris_lab.training.lock import RunInUseError, holder, lock
+from polaris_lab.training.settings import EpochRecord, TrainingConfig, best_record
+
+logger = logging.getLogger(__name__)
+
+DESCRIPTION, HISTORY, CHECKPOINT, WEIGHTS = "run.json", "history.jsonl", "last.ckpt", "best.safetensors"
+VALIDATION, FAILURE, STOP, OWN_DATASET = "validation.json", "failure.json", "stop", "dataset.zarr"
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetReference:
+    """The dataset of a run: where it lies, and enough of what it is to use the network without it."""
+
+    path: str
+    relative_path: str | None
+    fingerprint: str
+    pixel_size_pc: float
+    patch_size: int
+    training_patches: int
+    validation_patches: int
+    split: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDescription:
+    """What run.json holds beside the schema version."""
+
+    blueprint: dict
+    training: TrainingConfig
+    dataset: DatasetReference
+    parameters: int
+    provenance: dict
+
+
+def refer_to(dataset: Any, dataset_path: Path, run_path: Path) -> DatasetReference:
+    """Describe a dataset for the run in `run_path`; a dataset moved together with the run is found again."""
+    try:
+        relative = Path(os.path.relpath(dataset_path.resolve(), run_path.resolve())).as_posix()
+    except ValueError:  # another drive
+        relative = None
+    return DatasetReference(
+        path=str(dataset_path.resolve()),
+        relative_path=relative,
+        fingerprint=dataset.fingerprint,
+        pixel_size_pc=dataset.pixel_size_pc,
+        patch_size=dataset.patch_size,
+        training_patches=len(dataset.indices("training")),
+        validation_patches=len(dataset.indices("validation")),
+        split=dataset.describe_split(),
+    )
+
+
+def find_dataset(reference: DatasetReference, run_path: Path) -> Path:
+    """Return where the dataset is: as seen from the run, else where it was."""
+    if reference.relative_path is not None:
+        beside = Path(os.path.normpath(run_path.resolve() / reference.relative_path))
+        if beside.exists():
+            return beside
+    return Path(reference.path)
+
+
+def description_json(description: RunDescription) -> dict[str, Any]:
+    """Return the content of run.json."""
+    return {"schema": SCHEMA, **to_dict(description)}
+
+
+def read_description(folder: Path) -> RunDescription:
+    """Read run.json.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run in the folder.
+    ValueError
+        If the file is damaged, has an unknown key, or a newer version wrote it.
+    """
+    path = folder / DESCRIPTION
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folder}: expected the folder of a run, got {'one without ' + DESCRIPTION if folder.exists() else 'nothing there'}; "
+            "make one with Run.create(path, blueprint, dataset, config)"
+        )
+    data = read_json(path)
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{path}: expected an object with named values, got {type(data).__name__}")
+    values = dict(data)
+    check_schema(values.pop("schema", None), str(path))
+    return from_dict(RunDescription, values, where=str(path))
+
+
+def read_history(folder: Path) -> list[EpochRecord]:
+    """Return the records of the finished epochs; a last line without its end does not count.
+
+    Raises
+    ------
+    ValueError
+        If another line is damaged.
+    """
+    path = folder / HISTORY
+    if not path.exists():
+        return []
+    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(from_dict(EpochRecord, json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: expected one record of an epoch in line {number}, got {line[:60]!r} ({error}); "
+                             f"remove the file: it is written again from {CHECKPOINT}") from error  # fmt: skip
+    return records
+
+
+def commit(folder: Path, checkpoint: Mapping[str, Any], weights: Mapping[str, Any] | None) -> None:
+    """Commit a finished epoch: `weights` are given if it is the best one."""
+    save_checkpoint(folder / CHECKPOINT, checkpoint)
+    record = checkpoint["history"][-1]
+    if weights is not None:
+        (folder / VALIDATION).unlink(missing_ok=True)  # it describes other weights
+        save_weights(folder / WEIGHTS, weights, epoch=record["epoch"])
+    with open(folder / HISTORY, "a", encoding="utf-8", newline="\n") as file:
+        file.write(_line(record))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def reconcile(folder: Path, checkpoint: Mapping[str, Any] | None = None) -> None:
+    """Make history and best weights agree with the checkpoint; the caller holds the lock.
+
+    Raises
+    ------
+    ValueError
+        If the best weights are not there and cannot be had from the checkpoint.
+    """
+    checkpoint = load_checkpoint(folder / CHECKPOINT) if checkpoint is None else checkpoint
+    records = checkpoint["history"]
+    text = "".join(_line(record) for record in records).encode()
+    path = folder / HISTORY
+    if not path.exists() or path.read_bytes() != text:
+        write_bytes(path, text)
+    best = best_record([from_dict(EpochRecord, record) for record in records])
+    if best is None or weights_epoch(folder / WEIGHTS) == best.epoch:
+        return
+    if best.epoch != records[-1]["epoch"]:
+        raise ValueError(
+            f"{folder / WEIGHTS}: expected the weights of epoch {best.epoch}, the best one, got "
+            f"{weights_epoch(folder / WEIGHTS)}; restore the file from a copy, or start the run again with "
+            "Run.create(..., overwrite=True)"
+        )
+    (folder / VALIDATION).unlink(missing_ok=True)
+    weights = {name: value.contiguous() for name, value in checkpoint["model"].items()}
+    save_weights(folder / WEIGHTS, weights, epoch=best.epoch)
+
+
+def needs_reconciling(folder: Path) -> bool:
+    """Return whether a kill came between the checkpoint and the end of the history's line (cheap to ask)."""
+    checkpoint, history = folder / CHECKPOINT, folder / HISTORY
+    if not checkpoint.exists():
+        return False
+    if not history.exists():
+        return True
+    text = history.read_bytes()
+    return (bool(text) and not text.endswith(b"\n")) or (
+        checkpoint.stat().st_mtime_ns > history.stat().st_mtime_ns
+    )
+
+
+def reconcile_if_killed(folder: Path) -> None:
+    """Reconcile on opening, unless a training is under way (it does so itself) or the folder is read-only."""
+    if not needs_reconciling(folder) or holder(folder) is not None:
+        return
+    try:
+        with lock(folder):
+            reconcile(folder)
+    except RunInUseError:
+        return
+    except OSError as error:
+        logger.warning("%s: a killed training left its files half updated (%s)", folder, error)
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(dict(record), allow_nan=False) + "\n"

@@ -1,0 +1,393 @@
+"""`Run`: the training of one blueprint on one dataset, as a folder on disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polaris_lab.config import SCHEMA, fingerprint, read_json, to_dict, write_json
+from polaris_lab.training import folder as files
+from polaris_lab.training.describe import describe, html_table
+from polaris_lab.training.lock import RunInUseError, holder
+from polaris_lab.training.settings import EpochRecord, TrainingConfig, best_record, is_finished
+
+if TYPE_CHECKING:
+    from polaris_lab.datasets import PatchDataset
+    from polaris_lab.models import Blueprint, BlueprintModel
+
+
+class Run:
+    """A blueprint, a training configuration, a dataset, and what has come of them so far.
+
+    Made by :meth:`create` or :meth:`open`. The folder is the run: it can be trained in one process, watched
+    in another, killed at any moment and trained further; what was reported as done is never lost.
+
+    Attributes
+    ----------
+    path : Path
+        Its folder.
+    blueprint : Blueprint
+        The network.
+    config : TrainingConfig
+        How it is trained.
+    description : RunDescription
+        The rest of run.json: dataset, parameters, provenance.
+    """
+
+    def __init__(
+        self, path: Path, description: files.RunDescription, dataset: PatchDataset | None = None
+    ) -> None:
+        from polaris_lab.models import Blueprint
+
+        self.path = path
+        self.description = description
+        self.blueprint: Blueprint = Blueprint.from_dict(
+            description.blueprint, where=f"{path / files.DESCRIPTION}.blueprint"
+        )
+        self.config: TrainingConfig = description.training
+        self._dataset = dataset
+
+    # -- where it comes from -------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        blueprint: Blueprint,
+        dataset: PatchDataset,
+        config: TrainingConfig | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> Run:
+        """Make the folder of a new run: its description, and the network with fresh weights.
+
+        The constants of the network (standardisation, power law ...) are fitted to the training patches. A
+        dataset that exists only in memory is saved in the folder, as ``dataset.zarr``, so that the run can be
+        resumed and repeated.
+
+        Parameters
+        ----------
+        path : path
+            The new folder.
+        blueprint : Blueprint
+        dataset : PatchDataset
+            With patches for training and for validation.
+        config : TrainingConfig, optional
+        overwrite : bool
+            Replace a run that stands there. What is not a run is never replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If something stands at `path`.
+        RunInUseError
+            If the run to be replaced is in training.
+        ValueError
+            If the dataset lacks an input or target of the blueprint, or patches for training or validation,
+            or the batch is larger than the training set.
+        """
+        from polaris_lab.training.session import prepare
+
+        path, config = Path(path), config or TrainingConfig()
+        _check_free(path, overwrite=overwrite)
+        partial = path.with_name(path.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of a creation that was cut off
+        partial.mkdir(parents=True)
+        try:
+            prepare(partial, path, blueprint, dataset, config)
+            if path.exists():
+                shutil.rmtree(path)
+            partial.rename(path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return cls(path, files.read_description(path), dataset)
+
+    @classmethod
+    def open(cls, path: str | Path, *, dataset: PatchDataset | str | Path | None = None) -> Run:
+        """Open the folder of a run.
+
+        Parameters
+        ----------
+        path : path
+        dataset : PatchDataset or path, optional
+            Its dataset, where that has moved. It is needed to train and to validate, not to predict.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no run.
+        ValueError
+            If run.json is damaged, has an unknown key or was written by a newer version.
+        """
+        path = Path(path)
+        run = cls(path, files.read_description(path))
+        if dataset is not None:
+            run._dataset = run._checked(dataset)
+        files.reconcile_if_killed(path)
+        return run
+
+    # -- what it is ----------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.resolve().name
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with blueprint, configuration and dataset."""
+        return fingerprint(
+            {
+                "blueprint": self.blueprint.to_dict(),
+                "training": to_dict(self.config),
+                "dataset": self.dataset_fingerprint,
+            }
+        )
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters."""
+        return self.description.parameters
+
+    @property
+    def target(self) -> str:
+        """Name of the quantity it predicts, such as "mass_weighted_density"."""
+        return self.blueprint.output
+
+    @property
+    def pixel_size_pc(self) -> float:
+        """Side of the pixels it was trained on [pc]."""
+        return self.description.dataset.pixel_size_pc
+
+    @property
+    def dataset_path(self) -> Path:
+        """Where its dataset is, or was."""
+        return files.find_dataset(self.description.dataset, self.path)
+
+    @property
+    def dataset_fingerprint(self) -> str:
+        """Fingerprint of its dataset."""
+        return self.description.dataset.fingerprint
+
+    def dataset(self) -> PatchDataset:
+        """Open its dataset.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not where it was.
+        ValueError
+            If it has changed since the run was created.
+        """
+        if self._dataset is None:
+            if not self.dataset_path.exists():
+                raise FileNotFoundError(
+                    f"{self.path}: expected its dataset at {self.dataset_path}, got nothing there; "
+                    "say where it is now with Run.open(path, dataset=...)"
+                )
+            self._dataset = self._checked(self.dataset_path)
+        elif self._dataset.fingerprint != self.dataset_fingerprint:  # patches dropped meanwhile
+            self._checked(self._dataset)
+        return self._dataset
+
+    def _checked(self, dataset: PatchDataset | str | Path) -> PatchDataset:
+        from polaris_lab.datasets import PatchDataset
+
+        if not isinstance(dataset, PatchDataset):
+            dataset = PatchDataset.open(dataset)
+        if dataset.fingerprint != self.dataset_fingerprint:
+            raise ValueError(
+                f"{self.path}: expected the dataset with fingerprint {self.dataset_fingerprint}, got "
+                f"{dataset.fingerprint} at {dataset.path or 'no path'}: it is another one, or was changed; "
+                "restore it, or train a new run on it with Run.create"
+            )
+        return dataset
+
+    # -- how far it is -------------------------------------------------------------------------------
+
+    def history(self) -> list[EpochRecord]:
+        """Return the records of the finished epochs, read from disk: another process may be training."""
+        return files.read_history(self.path)
+
+    @property
+    def best(self) -> EpochRecord | None:
+        """Record of the epoch whose weights :meth:`model` returns, None before the first epoch."""
+        return best_record(self.history())
+
+    @property
+    def state(self) -> str:
+        """What the run is doing: "new", "running", "stopped" (it can go on), "finished" or "failed"."""
+        if holder(self.path) is not None:
+            return "running"
+        if (self.path / files.FAILURE).exists():
+            return "failed"
+        history = self.history()
+        if is_finished(self.config, history):
+            return "finished"
+        return "stopped" if history else "new"
+
+    @property
+    def failure(self) -> str | None:
+        """Why the training failed, None if it did not."""
+        path = self.path / files.FAILURE
+        return read_json(path)["message"] if path.exists() else None
+
+    # -- training ------------------------------------------------------------------------------------
+
+    def epochs(self) -> Iterator[EpochRecord]:
+        """Train, yielding after each epoch, when everything of it is on disk.
+
+        Break out of the loop to stop; call it again to go on, here or in another process. Until it is
+        exhausted or left, no other process can train the run.
+
+        Yields
+        ------
+        EpochRecord
+
+        Raises
+        ------
+        RunInUseError
+            If another process trains it.
+        DivergedError
+            If the loss is no longer finite. The last finished epoch is kept.
+        FileNotFoundError, ValueError
+            If the dataset is gone or was changed, or a file of the run is damaged.
+        """
+        from polaris_lab.training.session import start
+
+        return start(self)
+
+    def train(self, *, progress: bool = True) -> Run:
+        """Train to the end, or until :meth:`request_stop`, with a bar that shows losses and the time left.
+
+        Ctrl-C ends it cleanly: the last finished epoch is kept, and the KeyboardInterrupt says so.
+
+        Parameters
+        ----------
+        progress : bool
+            Show the bar.
+
+        Returns
+        -------
+        Run
+            Itself.
+
+        Raises
+        ------
+        RunInUseError, DivergedError, FileNotFoundError, ValueError
+            As :meth:`epochs`.
+        """
+        from polaris_lab.training.session import train_with_bar
+
+        train_with_bar(self, visible=progress)
+        return self
+
+    def request_stop(self) -> bool:
+        """Ask a training, in whatever process, to end at its next batch; the unfinished epoch is dropped.
+
+        Returns
+        -------
+        bool
+            Whether a training was there to be asked.
+        """
+        if holder(self.path) is None:
+            return False
+        (self.path / files.STOP).touch()
+        return True
+
+    # -- using what it has learned -------------------------------------------------------------------
+
+    def model(self) -> BlueprintModel:
+        """Return the network with the weights of its best epoch, on the CPU, in evaluation mode.
+
+        Only the folder is needed, not the dataset.
+
+        Raises
+        ------
+        ValueError
+            If no epoch is finished, or the weights do not match the blueprint: the error names the tensor.
+        """
+        from polaris_lab.models import build_model
+        from polaris_lab.training.checkpoints import load_weights, put_weights
+
+        path = self.path / files.WEIGHTS
+        if not path.exists():
+            raise ValueError(
+                f"{self.path}: expected a run with a finished epoch, got one that is {self.state}; train it first: "
+                f"Run.open({str(self.path)!r}).train()"
+            )
+        model = build_model(self.blueprint)
+        put_weights(model, load_weights(path), where=str(path))
+        return model.eval()
+
+    def validate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Predict every validation patch once with the best weights, and write validation.json.
+
+        Returns
+        -------
+        predicted, target : ndarray (patches, y, x), float32
+            Densities [cm^-3].
+
+        Raises
+        ------
+        ValueError, FileNotFoundError
+            As :meth:`model` and :meth:`dataset`.
+        """
+        import torch
+
+        from polaris_lab.training.validation import compare_with_power_law, predict_patches, training_ranges
+
+        best, names = self.best, {"inputs": self.blueprint.inputs, "target": self.target}
+        model, dataset = self.model(), self.dataset()
+        device = "cuda" if self.config.device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
+        predicted, target = predict_patches(
+            model, dataset, "validation", batch_size=self.config.batch_size, device=device, **names
+        )
+        report = compare_with_power_law(predicted, target, dataset, **names)
+        report["training_ranges"] = training_ranges(model, dataset, **names)
+        write_json(self.path / files.VALIDATION, {"schema": SCHEMA, "epoch": best.epoch, **report})
+        return predicted, target
+
+    def validation(self) -> dict[str, Any]:
+        """Return what :meth:`validate` wrote: ``metrics``, ``power_law``, ``calibration``, ``training_ranges``, ``split`` ...
+
+        Raises
+        ------
+        FileNotFoundError
+            If these weights have not been validated.
+        """
+        path = self.path / files.VALIDATION
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path}: expected the validation of the best weights, got nothing there; call validate() first"
+            )
+        return read_json(path)
+
+    def __repr__(self) -> str:
+        """Say name, parameters, epochs and accuracy, in one line."""
+        return f"Run({self.name!r}: " + ", ".join(text for _, text in describe(self)[:4]) + ")"
+
+    def _repr_html_(self) -> str:
+        return html_table("Run", self.name, describe(self))
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write where something stands, but for a run that may be replaced."""
+    if not path.exists():
+        return
+    if not (path / files.DESCRIPTION).is_file():
+        raise FileExistsError(
+            f"{path}: expected a free path, got something that is not a run; choose another"
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"{path}: expected a free path, got a run; go on with Run.open({str(path)!r}), or replace it with "
+            "overwrite=True"
+        )
+    if holder(path) is not None:
+        raise RunInUseError(f"{path}: expected a run that nobody trains, got one in training; stop it first")

@@ -1,0 +1,102 @@
+"""Judging a network on patches it has not learned from, beside the power law on the same patches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from polaris_lab.estimators import fit_power_law
+from polaris_lab.training.batches import Patches
+from polaris_lab.training.calibration import calibration_table
+from polaris_lab.training.loop import predictions
+from polaris_lab.training.metrics import scores
+
+if TYPE_CHECKING:
+    from polaris_lab.datasets import PatchDataset
+    from polaris_lab.models import BlueprintModel
+
+
+def predict_patches(
+    model: nn.Module,
+    dataset: PatchDataset,
+    split: str,
+    *,
+    inputs: tuple[str, ...],
+    target: str,
+    batch_size: int = 16,
+    device: str | torch.device = "cpu",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict every patch of a split once, in float32 and evaluation mode.
+
+    Returns
+    -------
+    predicted, target : ndarray (patches, y, x), float32
+        Densities [cm^-3].
+    """
+    patches = Patches.load(dataset, split, inputs=inputs, target=target)
+    device = torch.device(device)
+    model.to(device, memory_format=torch.channels_last)
+    predicted = np.empty((len(patches), *patches.target.shape[-2:]), dtype=np.float32)
+    for positions, log_density, _ in predictions(model, patches, batch_size, device):
+        predicted[positions] = (10 ** log_density.double()).squeeze(1).cpu().numpy()  # (n, y, x)
+    return predicted, dataset.read(target, dataset.indices(split))
+
+
+def training_ranges(
+    model: BlueprintModel, dataset: PatchDataset, *, inputs: tuple[str, ...], target: str
+) -> dict[str, list[float]]:
+    """Return the smallest and largest values that the network has learned from.
+
+    Returns
+    -------
+    dict
+        [smallest, largest] of log10 of each input by its name and of the target as "density", and of what each
+        ``local_contrast`` block makes of the column density as "contrast 0", "contrast 1" ...
+    """
+    rows = dataset.indices("training")
+    ranges = {name: _extent(np.log10(dataset.read(name, rows))) for name in inputs}
+    ranges["density"] = _extent(np.log10(dataset.read(target, rows)))
+    contrasts = model.blocks_named("local_contrast")
+    if contrasts:
+        log_column = np.log10(dataset.read("column_density", rows))[:, None]  # (n, 1, y, x)
+        parts = torch.from_numpy(log_column.astype(np.float32)).split(64)
+        with torch.inference_mode():
+            for number, block in enumerate(contrasts):
+                device = next(block.buffers()).device
+                seen = [block(part.to(device)).cpu().numpy() for part in parts]
+                ranges[f"contrast {number}"] = _extent(np.concatenate(seen))
+    return ranges
+
+
+def _extent(values: np.ndarray) -> list[float]:
+    return [float(np.nanmin(values)), float(np.nanmax(values))]
+
+
+def compare_with_power_law(
+    predicted: np.ndarray, truth: np.ndarray, dataset: PatchDataset, *, inputs: tuple[str, ...], target: str
+) -> dict[str, Any]:
+    """Score predictions of the validation patches, and the power law beside them.
+
+    The power law is fitted to the training pixels: it too has not seen the validation patches.
+
+    Returns
+    -------
+    dict
+        ``metrics`` and ``power_law`` (:func:`polaris_lab.training.metrics.scores`), ``power_law_fit`` (its
+        intercept, slope and input), ``calibration``
+        (:func:`polaris_lab.training.calibration.calibration_table`), ``split`` (one sentence), ``patches``.
+    """
+    column = "column_density" if "column_density" in inputs else inputs[0]
+    seen, unseen = dataset.indices("training"), dataset.indices("validation")
+    law = fit_power_law(dataset.read(column, seen), dataset.read(target, seen))
+    return {
+        "metrics": scores(predicted, truth),
+        "power_law": scores(law(dataset.read(column, unseen)), truth),
+        "power_law_fit": {"input": column, **law.to_dict()},
+        "calibration": calibration_table(predicted, truth),
+        "split": dataset.describe_split(),
+        "patches": len(unseen),
+    }

@@ -1,0 +1,58 @@
+"""A map of 1024^2 through the report's 16 x 3 network, against its scheme: patch after patch, overlap 0.5."""
+
+import numpy as np
+import pytest
+import torch
+from astropy import units as u
+
+import polaris_lab as lab
+from polaris_lab.observations import observe_cube
+
+SIDE, PATCH = 1024, 128
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that is trained for one epoch: speed does not ask how well."""
+    folder = tmp_path_factory.mktemp("bench")
+    clouds = [lab.synthetic_cloud(32, seed=seed, box_size=1.6 * u.pc) for seed in range(4)]
+    config = lab.PatchConfig(patch_size=32, split_by="cloud", validation_fraction=0.25)
+    dataset = lab.build_dataset(clouds, config, folder / "set.zarr", progress=False)
+    blueprint = lab.Blueprint.unet(layers=3, base_filters=16, convolutions=2)
+    made = lab.Run.create(folder / "run", blueprint, dataset, lab.TrainingConfig(epochs=1, batch_size=4))
+    made.train(progress=False)
+    made.validate()
+    return made
+
+
+@pytest.fixture(scope="module")
+def observation():
+    cube = lab.synthetic_cloud(64, seed=9, box_size=3.2 * u.pc)
+    column = np.tile(observe_cube(cube, distance=300 * u.pc).observation.column_density, (16, 16))
+    seen = observe_cube(cube, distance=300 * u.pc).observation
+    return lab.Observation(column / 2, wcs=seen.wcs, distance=300 * u.pc, species="H2")
+
+
+def test_map(against, run, observation):
+    model = run.model()
+    log_column = torch.from_numpy(np.log10(observation.column_density).astype(np.float32))
+
+    def patch_after_patch():
+        total, weight = torch.zeros(SIDE, SIDE), torch.zeros(SIDE, SIDE)
+        with torch.no_grad():
+            for y in range(0, SIDE - PATCH + 1, PATCH // 2):
+                for x in range(0, SIDE - PATCH + 1, PATCH // 2):
+                    window = log_column[None, None, y : y + PATCH, x : x + PATCH]
+                    total[y : y + PATCH, x : x + PATCH] += model({"column_density": window})[0, 0]
+                    weight[y : y + PATCH, x : x + PATCH] += 1
+        return total / weight
+
+    ratio = against(
+        "map of 1024^2, 16 filters x 3 layers",
+        lambda: lab.predict_density(run, observation, progress=False),
+        patch_after_patch,
+        rounds=3,
+        work=SIDE**2 / 1e6,
+        unit="Mpx/s",
+    )
+    assert ratio > 1.5

@@ -1,0 +1,115 @@
+"""The command line: exit status, one-line errors, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import polaris_lab
+from polaris_lab.cli import COMMANDS, main
+from polaris_lab.cli.predict import parse_distance
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(["--version"])
+    assert leaving.value.code == 0
+    assert capsys.readouterr().out == f"polaris-lab {polaris_lab.__version__}\n"
+
+
+def test_the_installed_program_is_the_module():
+    for program in (["polaris-lab"], [sys.executable, "-m", "polaris_lab.cli"]):
+        if program == ["polaris-lab"]:
+            program = [str(__import__("pathlib").Path(sys.executable).with_name("polaris-lab"))]
+        answer = subprocess.run(
+            [*program, "--version"], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert answer.stdout.startswith("polaris-lab ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main([command, "--help"])
+    assert leaving.value.code == 0
+    assert len(capsys.readouterr().out) > 200
+
+
+@pytest.mark.parametrize("words", [[], ["predit"], ["predict"], ["demo", "--sed", "1", "--nonsense"]])
+def test_wrong_usage_leaves_with_status_2(words, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(words)
+    assert leaving.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_with_status_1(capsys, tmp_path):
+    status = main(["predict", str(tmp_path / "none.fits"), "--distance", "300", "--species", "H2"])
+    out, err = capsys.readouterr()
+    assert status == 1
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert '"300 pc"' in err
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(ValueError, match="--distance"):
+        main(["predict", str(tmp_path / "none.fits"), "--distance", "300", "--species", "H2", "--debug"])
+
+
+def test_errors_can_be_read_by_scripts(capsys, tmp_path):
+    status = main(["predict", str(tmp_path / "none.fits"), "--distance", "3 K", "--species", "H2", "--json"])
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert status == 1
+    assert error["type"] == "ValueError"
+    assert "expected a length" in error["message"]
+
+
+def test_a_missing_map_is_named(capsys, tmp_path):
+    missing = tmp_path / "none.fits"
+    assert main(["predict", str(missing), "--distance", "300 pc", "--species", "H2"]) == 1
+    assert str(missing) in capsys.readouterr().err
+
+
+def test_an_interrupt_gives_status_130(monkeypatch, capsys):
+    import polaris_lab.cli.doctor as doctor
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "run", interrupted)
+    assert main(["doctor"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "parsecs"), [("300 pc", 300), ("0.3kpc", 300), ("1 lyr", 0.306601)])
+def test_distances_are_numbers_with_units(text, parsecs):
+    assert parse_distance(text).to_value("pc") == pytest.approx(parsecs, rel=1e-5)
+
+
+@pytest.mark.parametrize("text", ["300", "300 pcs", "pc", "3 K", ""])
+def test_a_distance_without_a_length_unit_is_refused(text):
+    with pytest.raises(ValueError, match="--distance: expected"):
+        parse_distance(text)
+
+
+def test_doctor_tells_of_every_part(capsys):
+    status = main(["doctor", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    names = [check["name"] for check in answer["checks"]]
+    assert status == 0
+    assert answer["broken"] == []
+    assert {"Python", "core packages", "torch", "memory"} <= set(names)
+    assert all(check["ok"] or check["remedy"] for check in answer["checks"])
+
+
+def test_doctor_fails_when_the_core_is_broken(monkeypatch, capsys):
+    import polaris_lab.cli.doctor as doctor
+
+    monkeypatch.setattr(doctor, "CORE", ("numpy", "a_package_that_nobody_has"))
+    assert main(["doctor"]) == 1
+    assert "pip install -e ." in capsys.readouterr().out

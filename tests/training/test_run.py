@@ -1,0 +1,389 @@
+"""A run: made, trained, validated, used, and its errors."""
+
+import dataclasses
+import json
+import pickle
+import shutil
+import threading
+
+import numpy as np
+import pytest
+import torch
+from astropy import units as u
+
+from polaris_lab.datasets import PatchDataset
+from polaris_lab.estimators import fit_power_law
+from polaris_lab.models import Blueprint
+from polaris_lab.training import DivergedError, Run, RunInUseError, metrics
+from polaris_lab.training.losses import LOSSES, mean_square
+
+NAMES = {"inputs": ("column_density",), "target": "mass_weighted_density"}
+
+
+def change_json(path, change):
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def copy_of(run: Run, path) -> Run:
+    return Run.open(shutil.copytree(run.path, path))
+
+
+def test_a_new_run_knows_what_it_is(run, blueprint, dataset, config):
+    assert run.state == "new"
+    assert run.history() == []
+    assert run.best is None
+    opened = Run.open(run.path)
+    assert (opened.blueprint, opened.config, opened.fingerprint) == (blueprint, config, run.fingerprint)
+    assert opened.target == "mass_weighted_density"
+    assert opened.pixel_size_pc == pytest.approx(0.05)
+    assert opened.dataset_fingerprint == dataset.fingerprint
+    assert opened.dataset().path.samefile(dataset.path)
+    assert opened.description.dataset.split == dataset.describe_split()
+
+
+def test_the_fingerprint_names_blueprint_configuration_and_data(run, tmp_path, dataset, blueprint, config):
+    same = Run.create(tmp_path / "same", blueprint, dataset, config)
+    other = Run.create(tmp_path / "other", blueprint, dataset, dataclasses.replace(config, seed=4))
+    assert same.fingerprint == run.fingerprint != other.fingerprint
+
+
+def test_a_finished_run_says_so(trained, config):
+    history = trained.history()
+    assert [record.epoch for record in history] == list(range(config.epochs))
+    assert trained.state == "finished"
+    assert trained.best.validation_loss == min(record.validation_loss for record in history)
+    assert sorted(p.name for p in trained.path.iterdir() if p.name != "validation.json") == [
+        "best.safetensors",
+        "history.jsonl",
+        "last.ckpt",
+        "run.json",
+    ]
+    assert list(Run.open(trained.path).epochs()) == []
+
+
+def test_words(trained, run):
+    line = repr(trained)
+    assert "\n" not in line
+    assert line.startswith("Run('trained': U-Net 4 x 2, 3,693 parameters, epoch 6 of 6, accuracy 1.000")
+    assert line.endswith("within 0.3 dex, finished)")
+    assert "no accuracy yet, new" in repr(run)
+    assert trained.fingerprint in trained._repr_html_()
+
+
+def test_a_small_network_beats_the_power_law(tmp_path, blueprint, dataset, config):
+    """The density depends on the surroundings too: half the error of the power law within seconds."""
+    run = Run.create(tmp_path / "run", blueprint, dataset, dataclasses.replace(config, epochs=12)).train(
+        progress=False
+    )
+    run.validate()
+    report = run.validation()
+    assert report["metrics"]["rmse_dex"] < 0.5 * report["power_law"]["rmse_dex"]
+    assert report["metrics"]["accuracy_0.1"] > report["power_law"]["accuracy_0.1"] + 0.2
+
+
+def test_validation_is_what_it_claims(trained, dataset):
+    predicted, target = trained.validate()
+    rows = dataset.indices("validation")
+    assert predicted.shape == target.shape == (7, 32, 32)
+    assert np.array_equal(target, dataset.read("mass_weighted_density", rows))
+    with torch.no_grad():  # patch by patch, by the model as anybody would call it
+        log_column = torch.from_numpy(np.log10(dataset.read("column_density", rows)))[:, None]
+        alone = torch.cat([trained.model()({"column_density": x[None]}) for x in log_column])[:, 0]
+    assert np.log10(predicted) == pytest.approx(alone.numpy(), abs=1e-4)
+    report = trained.validation()
+    assert report["metrics"] == pytest.approx(metrics.scores(predicted, target))
+    assert report["epoch"] == trained.best.epoch
+    assert report["metrics"]["rmse_dex"] ** 2 == pytest.approx(trained.best.validation_loss, rel=1e-3)
+    assert report["metrics"]["accuracy_0.3"] == pytest.approx(trained.best.validation_accuracy, abs=1e-3)
+    assert report["split"] == dataset.describe_split()
+    assert sum(report["calibration"]["count"]) == target.size
+    assert list(report["calibration"]) == ["log_density", "q02.5", "q16", "q50", "q84", "q97.5", "count"]
+
+
+def test_the_power_law_is_fitted_on_training_and_scored_on_validation(trained, dataset):
+    _, target = trained.validate()
+    training, validation = dataset.indices("training"), dataset.indices("validation")
+    law = fit_power_law(
+        dataset.read("column_density", training), dataset.read("mass_weighted_density", training)
+    )
+    report = trained.validation()
+    assert report["power_law"] == pytest.approx(
+        metrics.scores(law(dataset.read("column_density", validation)), target)
+    )
+    assert report["power_law"].keys() == report["metrics"].keys()
+    assert report["power_law_fit"]["slope"] == pytest.approx(law.slope)
+
+
+def test_a_validation_of_other_weights_is_not_kept(run):
+    loop = run.epochs()
+    next(loop)
+    run.validate()
+    assert run.validation()["epoch"] == 0
+    assert any(record.best for record in loop)
+    with pytest.raises(FileNotFoundError, match=r"call validate\(\) first"):
+        run.validation()
+
+
+def test_the_model_needs_no_dataset(tmp_path, pairs, blueprint, config):
+    dataset = PatchDataset.from_arrays(
+        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=0.3,
+        path=tmp_path / "data.zarr",
+    )  # fmt: skip
+    run = Run.create(tmp_path / "run", blueprint, dataset, dataclasses.replace(config, epochs=1)).train(
+        progress=False
+    )
+    shutil.rmtree(tmp_path / "data.zarr")
+    run = Run.open(tmp_path / "run")
+    assert not run.model().training
+    with pytest.raises(
+        FileNotFoundError, match=r"expected its dataset at .*data\.zarr.*Run\.open\(path, dataset=\.\.\.\)"
+    ):
+        run.validate()
+
+
+def test_a_moved_dataset_is_found_beside_the_run_or_by_hand(tmp_path, pairs, blueprint, config):
+    (tmp_path / "old").mkdir()
+    dataset = PatchDataset.from_arrays(
+        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=0.3,
+        path=tmp_path / "old" / "data.zarr",
+    )  # fmt: skip
+    Run.create(tmp_path / "old" / "run", blueprint, dataset, dataclasses.replace(config, epochs=1))
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert len(Run.open(tmp_path / "new" / "run").train(progress=False).history()) == 1
+    (tmp_path / "new" / "data.zarr").rename(tmp_path / "elsewhere.zarr")
+    run = Run.open(tmp_path / "new" / "run", dataset=tmp_path / "elsewhere.zarr")
+    assert run.validate()[0].shape[1:] == (32, 32)
+
+
+def test_a_changed_dataset_is_refused(tmp_path, pairs, blueprint, config):
+    arrays = {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}
+    dataset = PatchDataset.from_arrays(*arrays, pixel_size=1 * u.pc, split=0.3, path=tmp_path / "data.zarr")
+    run = Run.create(tmp_path / "run", blueprint, dataset, config)
+    dataset.drop([0])
+    for changed in (run, Run.open(run.path)):
+        with pytest.raises(
+            ValueError, match=rf"expected the dataset with fingerprint {run.dataset_fingerprint}, got"
+        ):
+            next(changed.epochs())
+    assert run.state == "failed"
+    with pytest.raises(ValueError, match="expected the dataset with fingerprint"):
+        Run.open(run.path, dataset=dataset)
+
+
+def test_a_dataset_in_memory_is_kept_in_the_run(tmp_path, pairs, blueprint, config):
+    dataset = PatchDataset.from_arrays(
+        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=0.3
+    )
+    run = Run.create(tmp_path / "run", blueprint, dataset, dataclasses.replace(config, epochs=1))
+    assert run.dataset_path == tmp_path / "run" / "dataset.zarr"
+    run.path.rename(tmp_path / "moved")
+    moved = Run.open(tmp_path / "moved").train(progress=False)
+    assert moved.dataset().fingerprint == dataset.fingerprint
+
+
+def test_what_stands_in_the_way_is_not_overwritten(run, tmp_path, blueprint, dataset, config):
+    with pytest.raises(FileExistsError, match=r"got a run; go on with Run\.open.*overwrite=True"):
+        Run.create(run.path, blueprint, dataset, config)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").touch()
+    with pytest.raises(FileExistsError, match="not a run"):
+        Run.create(tmp_path / "thesis", blueprint, dataset, config, overwrite=True)
+    loop = run.epochs()
+    next(loop)
+    with pytest.raises(RunInUseError, match="stop it first"):
+        Run.create(run.path, blueprint, dataset, config, overwrite=True)
+    loop.close()
+    assert Run.create(run.path, blueprint, dataset, config, overwrite=True).state == "new"
+
+
+def test_a_creation_that_fails_leaves_nothing(tmp_path, dataset, blueprint, config, monkeypatch):
+    with pytest.raises(ValueError, match=r"batch_size: expected at most the 17"):
+        Run.create(tmp_path / "run", blueprint, dataset, dataclasses.replace(config, batch_size=18))
+    with pytest.raises(ValueError, match=r"needs 'dust'"):
+        Run.create(tmp_path / "run", Blueprint.unet(2, 4, inputs=("dust",)), dataset, config)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("polaris_lab.training.session.save_checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        Run.create(tmp_path / "run", blueprint, dataset, config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_without_validation_is_refused(tmp_path, pairs, blueprint, config):
+    dataset = PatchDataset.from_arrays(
+        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=["training"] * 24
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="expected patches for validation, got none of 24"):
+        Run.create(tmp_path / "run", blueprint, dataset, config)
+
+
+def test_a_diverging_training_keeps_the_last_good_epoch(run, monkeypatch):
+    calls = []
+
+    def breaking(predicted, target):
+        calls.append(1)
+        return mean_square(predicted, target) * (float("nan") if len(calls) == 18 else 1.0)
+
+    monkeypatch.setitem(LOSSES, "mse", breaking)  # an epoch is 5 + 2 batches: this is epoch 2, batch 3
+    with pytest.raises(DivergedError, match=r"epoch 2, batch 3.*the last finished epoch is kept"):
+        run.train(progress=False)
+    assert run.state == "failed"
+    assert "DivergedError: epoch 2, batch 3" in run.failure
+    assert len(run.history()) == 2
+    monkeypatch.undo()
+    assert Run.open(run.path).train(progress=False).state == "finished"
+    assert run.failure is None
+
+
+def test_early_stopping_ends_the_run_at_its_best(tmp_path, blueprint, dataset, config, monkeypatch):
+    calls = []
+
+    def rising(predicted, target):
+        """From the second epoch on, every loss is worse."""
+        calls.append(1)
+        return mean_square(predicted, target) + max(0, (len(calls) - 1) // 7 - 1)
+
+    monkeypatch.setitem(LOSSES, "mse", rising)
+    config = dataclasses.replace(config, epochs=50, early_stopping=2)
+    run = Run.create(tmp_path / "run", blueprint, dataset, config)
+    weights = []
+    for _ in run.epochs():
+        weights.append(run.model().state_dict())
+    assert len(run.history()) == run.best.epoch + 3 < 50
+    assert run.state == "finished"
+    final = run.model().state_dict()
+    assert all(torch.equal(final[name], weights[run.best.epoch][name]) for name in final)
+
+
+def test_a_second_loop_is_refused_with_the_reason(run):
+    """Another thread stands for another process here; tests/training/test_lock.py has the others."""
+    loops = []
+    thread = threading.Thread(target=lambda: (loops.append(run.epochs()), next(loops[0])))
+    thread.start()
+    thread.join()
+    assert run.state == "running"
+    with pytest.raises(RunInUseError, match="in training by this process"):
+        next(Run.open(run.path).epochs())
+    loops[0].close()
+    assert run.state == "stopped"
+
+
+def test_an_error_in_the_body_of_the_loop_frees_the_run(run):
+    def watch():
+        for _ in run.epochs():
+            raise RuntimeError("plot")
+
+    with pytest.raises(RuntimeError, match="plot"):
+        watch()
+    assert run.state == "stopped"
+    assert next(Run.open(run.path).epochs()).epoch == 1
+
+
+def test_unknown_keys_are_named(run):
+    change_json(run.path / "run.json", lambda data: data["training"].update(epoch=3))
+    with pytest.raises(ValueError, match=r"run\.json\.training: unknown key 'epoch': did you mean 'epochs'"):
+        Run.open(run.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data.update(blueprnt={}), "unknown key 'blueprnt': did you mean 'blueprint'"),
+        (lambda data: data["blueprint"].update(nods=[]), "unknown key 'nods': did you mean 'nodes'"),
+        (lambda data: data["blueprint"]["nodes"][1]["settings"].update(layer=3), "did you mean 'layers'"),
+        (lambda data: data["dataset"].pop("fingerprint"), "expected the key 'fingerprint'"),
+        (lambda data: data["training"].update(optimizer="adma"), "did you mean 'adam'"),
+        (lambda data: data.update(schema=99), "newer polaris-lab"),
+        (lambda data: data.pop("schema"), "expected a schema version"),
+    ],
+)
+def test_a_faulty_description_is_refused(run, change, message):
+    change_json(run.path / "run.json", change)
+    with pytest.raises(ValueError, match=message):
+        Run.open(run.path)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing there.*Run\.create"):
+        Run.open(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"without run\.json"):
+        Run.open(tmp_path)
+    (tmp_path / "run.json").write_text('{"schema": 1,')
+    with pytest.raises(ValueError, match="fault in line 1"):
+        Run.open(tmp_path)
+
+
+def test_weights_of_another_blueprint_are_refused(trained, tmp_path):
+    run = copy_of(trained, tmp_path / "wide")
+    wider = Blueprint.unet(layers=2, base_filters=8, attention=False, reference_scale=2.0, dropout=0.05)
+    change_json(run.path / "run.json", lambda data: data.update(blueprint=wider.to_dict()))
+    with pytest.raises(
+        ValueError,
+        match=r"best\.safetensors: expected the tensor '.*' with shape \(8, .*got \(4, .*belong to another blueprint",
+    ):
+        Run.open(run.path).model()
+    deeper = Blueprint.unet(layers=3, base_filters=4, attention=False, reference_scale=2.0, dropout=0.05)
+    change_json(run.path / "run.json", lambda data: data.update(blueprint=deeper.to_dict()))
+    with pytest.raises(ValueError, match=r"expected the tensor"):
+        Run.open(run.path).model()
+
+
+def test_weights_beyond_the_blueprint_are_refused(trained, tmp_path):
+    run = copy_of(trained, tmp_path / "run")
+    law = Blueprint.from_dict(
+        {**run.blueprint.to_dict(), "nodes": [
+            {"name": "mass_weighted_density", "block": "power_law", "settings": {}, "inputs": ["column_density"]}
+        ]}
+    )  # fmt: skip
+    change_json(run.path / "run.json", lambda data: data.update(blueprint=law.to_dict()))
+    with pytest.raises(ValueError, match=r"tensor '.*'"):
+        Run.open(run.path).model()
+
+
+def test_damaged_files_are_named(trained, tmp_path):
+    run = copy_of(trained, tmp_path / "run")
+    weights, checkpoint = run.path / "best.safetensors", run.path / "last.ckpt"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"best\.safetensors: expected weights in the safetensors format"):
+        run.model()
+    weights.write_bytes(whole)
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"last\.ckpt: expected a checkpoint, got a damaged file"):
+        next(run.epochs())
+    checkpoint.unlink()
+    with pytest.raises(FileNotFoundError, match=r"can be used but not trained further"):
+        next(run.epochs())
+    assert run.model() is not None
+
+
+class Trap:
+    """Executes code when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_checkpoint_is_never_unpickled(run, tmp_path):
+    (run.path / "last.ckpt").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(ValueError, match=r"last\.ckpt"):
+        next(run.epochs())
+    torch.save({"model": Trap(tmp_path / "sprung")}, run.path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"last\.ckpt"):
+        next(run.epochs())
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_run_without_a_finished_epoch_has_no_model(run):
+    with pytest.raises(ValueError, match=r"got one that is new; train it first"):
+        run.model()
+    with pytest.raises(FileNotFoundError, match=r"validate\(\) first"):
+        run.validation()

@@ -1,0 +1,52 @@
+"""Errors of a dashboard reach the person at the screen, and the page lives on."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+APP = """
+import panel_material_ui as pmui
+from widgets import shell
+
+def app():
+    shown = pmui.Typography("nothing yet")
+    def fail(event):
+        raise ValueError("expected a cube, got a picnic; open another file")
+    bad, good = pmui.Button(label="Fail"), pmui.Button(label="Work")
+    bad.on_click(fail)
+    good.on_click(lambda event: setattr(shown, "object", "it works"))
+    return shell.page("Errors", [], [bad, good, shown], purpose="To fail politely.")
+
+shell.serve({"errors": app})
+"""
+
+
+def test_an_error_is_shown_and_the_page_lives(visit, start_server):
+    page = visit.page
+    page.goto(start_server("-c", APP), wait_until="commit")
+    page.get_by_role("button", name="Fail").click()
+    page.get_by_text("expected a cube, got a picnic").wait_for()
+    page.get_by_role("button", name="Work").click()
+    page.get_by_text("it works").wait_for()
+    visit.screenshot("shell_error")
+
+
+def test_another_site_may_not_talk_to_the_server(visit, start_server):
+    """Bokeh's origin check: a page from elsewhere gets no session."""
+    url = start_server("-c", APP)
+    page = visit.page
+    page.goto(url.replace("127.0.0.1", "localhost"), wait_until="commit")
+    page.get_by_role("button", name="Work").wait_for()
+    answer = page.request.get(
+        url + "/ws",
+        headers={
+            "Origin": "http://evil.example",
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        },
+    )
+    assert answer.status == 403

@@ -1,0 +1,30 @@
+"""Figures: arrays in physical units in, HoloViews elements out.
+
+Every figure names its quantities and units, and takes its colours from :mod:`widgets.style`. The elements are
+drawn by Bokeh, which is loaded when the first figure is made. Notebooks, dashboards and reports use the same
+functions; elements add up as usual in HoloViews (``figures.sky_map(a, label="A [K]") + figures.sky_map(b, ...)``).
+"""
+
+from widgets.curves import (
+    HISTORY_COLUMNS,
+    accuracy_curve,
+    history_table,
+    learning_rate_curve,
+    loss_curves,
+)
+from widgets.maps import correlation, sky_map, spatial_error
+from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
+
+__all__ = [
+    "HISTORY_COLUMNS",
+    "accuracy_by_tolerance",
+    "accuracy_curve",
+    "correlation",
+    "history_table",
+    "learning_rate_curve",
+    "loss_curves",
+    "residual_bands",
+    "residual_violins",
+    "sky_map",
+    "spatial_error",
+]

@@ -1,0 +1,197 @@
+"""The frame of every dashboard: one page that fetches nothing from outside, and the server that shows it.
+
+A page is made of panel-material-ui parts, whose fonts, icons and scripts lie in the installed packages. An error
+in a callback reaches the person at the screen as a notification, not only the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import webbrowser
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+LOCAL = "127.0.0.1"
+"""The address that only this machine can reach."""
+
+THEME = {"palette": {"primary": {"main": "#0B5394"}, "secondary": {"main": "#9A4A00"}}}
+"""Colours of buttons and bars, dark enough on white for small letters (contrast above 4.5)."""
+
+
+def notify_user(error: Exception) -> None:
+    """Show an error of a callback on the page it happened on, and write it to the log with its traceback."""
+    import panel as pn
+
+    logger.error("error in a dashboard", exc_info=error)
+    if pn.state.notifications is not None:
+        pn.state.notifications.error(str(error) or type(error).__name__, duration=0)
+
+
+def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: str = "") -> Any:
+    """Return a page with a side bar, a head and a main area.
+
+    Parameters
+    ----------
+    title : str
+        What the page is.
+    sidebar, main : sequence of Panel objects
+        Parts made of panel-material-ui; string icons on classic Panel buttons would fetch a font from outside.
+    purpose : str
+        One sentence under the title of the main area: what the page is for.
+
+    Returns
+    -------
+    panel_material_ui.Page
+    """
+    import panel_material_ui as pmui  # before pn.extension: its icons are registered on import
+    import param
+
+    import panel as pn  # isort: skip
+
+    pn.extension(notifications=True, exception_handler=notify_user)
+    pn.config.disconnect_notification = "The server has stopped. Start it again, then reload this page."
+    head = [pmui.Typography(purpose, variant="body1", sizing_mode="stretch_width")] if purpose else []
+    shown = pmui.Page(
+        title=title,
+        sidebar=list(sidebar),
+        main=[*head, *main],
+        sidebar_width=300,
+        theme_config={"light": THEME, "dark": {}},
+        meta_description=purpose or title,
+        busy_indicator=None,
+    )
+    with param.edit_constant(shown):
+        shown.busy = False  # it would tell the browser of every tick of a timer
+    return shown
+
+
+def repeat(callback: Callable[[], Any], period_ms: int) -> None:
+    """Call a function on a timer for as long as the visitor's page is open; outside a server do nothing."""
+    import panel as pn
+
+    if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
+        return
+    timer = pn.state.add_periodic_callback(callback, period_ms, start=False)
+    pn.state.onload(timer.start)  # a change that comes while the browser still builds the page would be lost
+    pn.state.on_session_destroyed(lambda _context: timer.stop())
+
+
+def serve(
+    apps: Callable[[], Any] | Mapping[str, Callable[[], Any]],
+    *,
+    port: int = 0,
+    address: str = LOCAL,
+    origins: Sequence[str] = (),
+    show: bool = False,
+    start: bool = True,
+    warm: bool = True,
+) -> Any:
+    """Serve pages in the browser until Ctrl-C, by default to this machine only.
+
+    Parameters
+    ----------
+    apps : callable, or mapping of name to callable
+        Each makes one page for one visitor; its name is its address (``/training``).
+    port : int
+        Where to listen; 0 takes a free one.
+    address : str
+        What to listen on. Other machines reach the pages only if it is not 127.0.0.1; whoever does may press
+        every button.
+    origins : sequence of str
+        Further hosts ("name:port") that a browser may come from, for example behind a proxy. Pages of other
+        sites are refused: that is Bokeh's origin check.
+    show : bool
+        Whether to open the browser.
+    start : bool
+        Whether to serve now; without, the server is returned for the caller to start.
+    warm : bool
+        Whether to make each page once before, so that the first visitor does not wait for imports.
+
+    Returns
+    -------
+    bokeh.server.server.Server or None
+        The server if it was not started.
+
+    Raises
+    ------
+    ValueError
+        If the port is taken or out of range.
+
+    Examples
+    --------
+    >>> from widgets import shell, training_monitor
+    >>> shell.serve({"training": lambda: training_monitor.app("demo")}, port=5006)  # doctest: +SKIP
+    """
+    os.environ["BOKEH_RESOURCES"] = "server"  # any other value makes pages fetch scripts from outside
+    import panel as pn
+
+    pages = dict(apps) if isinstance(apps, Mapping) else {"": apps}
+    port = free_port(address) if port == 0 else check_port(port, address)
+    names = {address, LOCAL, "localhost"} if address in (LOCAL, "localhost") else {address}
+    logging.getLogger("asyncio").addFilter(_not_a_closed_page)
+    for name in ("tornado.access", "bokeh"):  # every picture and font that a browser fetches is no news
+        logging.getLogger(name).setLevel(logging.WARNING)
+    server = pn.serve(
+        {name or "/": make for name, make in pages.items()},
+        port=port,
+        address=address,
+        websocket_origin=sorted(f"{name}:{port}" for name in names) + list(origins),
+        title=None,
+        show=False,
+        start=False,
+        verbose=False,
+        warm=warm,
+    )
+    addresses = [f"http://{address}:{port}/{name}" for name in pages]
+    for url in addresses:
+        print(url, flush=True)
+    if not start:
+        return server
+    print("Ctrl-C stops the server; trainings that it started go on.", flush=True)
+    if show:
+        webbrowser.open(addresses[0])
+    server.start()
+    try:
+        server.io_loop.start()
+    except KeyboardInterrupt:
+        print("server stopped", flush=True)
+    finally:
+        server.stop()
+    return None
+
+
+def _not_a_closed_page(record: logging.LogRecord) -> bool:
+    """Keep out of the log that a page was closed while a message was on its way to it."""
+    from tornado.websocket import WebSocketClosedError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], WebSocketClosedError))
+
+
+def free_port(address: str = LOCAL) -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+def check_port(port: int, address: str = LOCAL) -> int:
+    """Return the port if it can be listened on, or raise ValueError with what to do."""
+    if not 0 < port < 65536:
+        raise ValueError(f"port: expected a number from 1 to 65535 (or 0 for a free one), got {port}")
+    with socket.socket() as probe:
+        if (
+            os.name == "posix"
+        ):  # a port that was closed a moment ago counts as free, as it does for the server
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise ValueError(
+                f"port: expected a free one, got {port} ({error.strerror or error}); stop the program that has it, "
+                "choose another, or 0 for any that is free"
+            ) from error
+    return port
