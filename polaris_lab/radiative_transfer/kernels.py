@@ -1,4 +1,4 @@
-"""Float32 ray kernels: windowed, vectorised over channels, parallel over rays, cached on disk.
+"""Float32 ray kernels: windowed, vectorised over channels, cached on disk; threads share the rays.
 
 Rays are taken in tiles of 64 neighbours. For 16 cells along the line at a time, a first loop (vectorised over
 the tile) looks up the temperature tables and finds the window of channels each cell touches; a second adds the
@@ -11,20 +11,20 @@ float32 keeps its accuracy for lines of any strength. A channel is left out wher
 cell would add is too small to matter: the sum of everything left out on a ray stays below
 `tolerance` x the peak of the cube.
 
-Two rules keep the inner loops vectorised: indices are unsigned (signed ones keep the test for wrap-around),
-and a block of the short Gaussian loop has 16 channels (8 are unrolled into scalars; the longer error-function
-loop is not, and 8 fit its windows better).
+Three rules keep the inner loops vectorised: indices are unsigned (signed ones keep the test for wrap-around),
+blocks have 16 channels (8 are unrolled into scalars), and the compiler is told that no two arrays overlap.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from polaris_lab.radiative_transfer.vector_math import (
     FAST,
     LN_2,
     LOG2_E,
+    SeparateArrays,
     absorbed,
     erf_ratio,
     erfc_tail,
@@ -38,7 +38,6 @@ from polaris_lab.radiative_transfer.vector_math import (
 TILE = 64
 CHUNK = 16
 BLOCK = 16
-ERF_BLOCK = 8
 PADDING = 2 * BLOCK
 """Channels beyond the last that a block may touch."""
 
@@ -82,7 +81,7 @@ def _series_block(
 def _erf_block(spectrum, start, channels, rests, first, centre, shift, half, inverse_width, depth, source):
     """Add one cell whose velocity runs over `half` on both sides of `centre` + `shift`: error functions."""
     h = half * inverse_width
-    for j in range(u8(ERF_BLOCK)):
+    for j in range(u8(BLOCK)):
         x = ((channels[first + j] - centre) + (rests[first + j] - shift)) * inverse_width
         p1, d1 = erf_ratio(x - h)
         p2, d2 = erf_ratio(x + h)
@@ -95,7 +94,7 @@ def _erf_block(spectrum, start, channels, rests, first, centre, shift, half, inv
 def _thick_block(spectrum, start, channels, rests, first, centre, shift, half, inverse_width, depth, source):
     """Add the same for a very thick cell, with relative accuracy in the wings of the profile."""
     h = half * inverse_width
-    for j in range(u8(ERF_BLOCK)):
+    for j in range(u8(BLOCK)):
         x = abs(((channels[first + j] - centre) + (rests[first + j] - shift)) * inverse_width)
         inner, outer = erfc_tail(abs(x - h)), erfc_tail(x + h)
         both = inner - outer if x > h else f4(2.0) - inner - outer
@@ -153,7 +152,7 @@ def _limits(low, high, per_bin, top):
     return start, end
 
 
-@njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
+@njit(nogil=True, pipeline_class=SeparateArrays, fastmath=FAST, error_model="numpy", cache=True)
 def constant_rays(
     density,
     temperature,
@@ -173,6 +172,8 @@ def constant_rays(
     floor,
     inverse_peak,
     out,
+    first,
+    last,
 ):  # pragma: no cover - compiled
     """Spectra of rays through cells of constant velocity.
 
@@ -195,12 +196,13 @@ def constant_rays(
         log2 of the optical depth that may be left out of a cell, and 1 over the peak of the cube [K^-1].
     out : ndarray, shape (channels, rays), float32
         Filled with the brightness temperature [K].
+    first, last : int
+        Tiles of rays to work on; tiles are independent, so threads share them.
     """
     depth, rays = density.shape
     padded = channels.size
     top = f4(bins.size - 2)
-    tiles = (rays + TILE - 1) // TILE
-    for tile in prange(tiles):
+    for tile in range(first, last):
         spectrum = np.zeros(TILE * padded, np.float32)
         centre = np.empty(CHUNK * TILE, np.float32)
         width = np.empty(CHUNK * TILE, np.float32)
@@ -272,7 +274,7 @@ def _average(spectrum, weights, first_ray, count, padded, out):
             out[k, first_ray + i] = total
 
 
-@njit(parallel=True, fastmath=FAST, error_model="numpy", cache=True)
+@njit(nogil=True, pipeline_class=SeparateArrays, fastmath=FAST, error_model="numpy", cache=True)
 def linear_rays(
     density,
     temperature,
@@ -292,6 +294,8 @@ def linear_rays(
     floor,
     inverse_peak,
     out,
+    first,
+    last,
 ):  # pragma: no cover - compiled
     """Spectra of rays whose velocity runs linearly through each cell (arguments of :func:`constant_rays`).
 
@@ -300,8 +304,7 @@ def linear_rays(
     depth, rays = density.shape
     padded = channels.size
     top = f4(bins.size - 2)
-    tiles = (rays + TILE - 1) // TILE
-    for tile in prange(tiles):
+    for tile in range(first, last):
         spectrum = np.zeros(TILE * padded, np.float32)
         centre = np.empty(CHUNK * TILE, np.float32)
         middle = np.empty(CHUNK * TILE, np.float32)
@@ -366,11 +369,11 @@ def linear_rays(
                     if f4(2.0) * h * w > _SERIES_LIMIT and s < _THICK:
                         while k < stop:
                             _erf_block(spectrum, row + k, channels, rests, k, v, e, h, w, s, j)
-                            k += u8(ERF_BLOCK)
+                            k += u8(BLOCK)
                     elif f4(2.0) * h * w > _SERIES_LIMIT:
                         while k < stop:
                             _thick_block(spectrum, row + k, channels, rests, k, v, e, h, w, s, j)
-                            k += u8(ERF_BLOCK)
+                            k += u8(BLOCK)
                     else:
                         c = _series_coefficients(h * w)
                         while k < stop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 _ROOT_PI = math.sqrt(math.pi)
 
@@ -27,9 +27,20 @@ def _mean_profile(v, near, far, inverse_width):  # pragma: no cover - compiled
     return 0.5 * _ROOT_PI * difference / step
 
 
-@njit(parallel=True, cache=True)
+@njit(nogil=True, error_model="numpy", cache=True)
 def rays64(
-    strength, source, inverse_width, velocity, linear, channels, weights, floor, inverse_peak, out
+    strength,
+    source,
+    inverse_width,
+    velocity,
+    linear,
+    channels,
+    weights,
+    floor,
+    inverse_peak,
+    out,
+    first,
+    last,
 ):  # pragma: no cover - compiled
     """Spectra of rays in float64.
 
@@ -47,10 +58,12 @@ def rays64(
         Optical depth that may be left out of a cell; 1 over the peak of the cube [K^-1].
     out : ndarray, shape (channels, rays)
         Filled with the brightness temperature [K].
+    first, last : int
+        Rays to work on.
     """
-    depth, rays = strength.shape
+    depth = len(strength)
     samples = weights.size
-    for ray in prange(rays):
+    for ray in range(first, last):
         spectrum = np.zeros(channels.size)
         for back in range(depth):
             z = depth - 1 - back

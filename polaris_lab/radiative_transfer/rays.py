@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from polaris_lab.clouds.simulation import AXES, axis_index
-from polaris_lab.radiative_transfer.vector_math import float_to_bits
+from polaris_lab.parallel import share_rows
+from polaris_lab.radiative_transfer.vector_math import SeparateArrays, float_to_bits
 
 BLOCK_BYTES = 256 * 2**20
 """Memory that one block of rays may take, in and out."""
@@ -123,7 +124,14 @@ def take_census(
     ValueError
         A density or temperature that is not positive and finite, a velocity that is not finite.
     """
-    bits, ranges, masses, steps = _census(
+    tiles = -(-density.shape[1] // _WIDE)
+    bits = np.empty((tiles, 5), np.int32)
+    ranges = np.empty((tiles, 2), np.float32)
+    masses = np.empty((tiles, 2), np.float64)
+    steps = np.empty(tiles, np.int64)
+    share_rows(
+        _census,
+        tiles,
         density,
         temperature,
         velocity,
@@ -131,6 +139,10 @@ def take_census(
         np.float32(channels[1]),
         np.float32(0.25 * thermal),
         np.float32(0.25 * b2),
+        bits,
+        ranges,
+        masses,
+        steps,
     )
     lowest, highest = bits.min(axis=0), bits.max(axis=0)
     _refuse(density, "density", "cm^-3", lowest[0] <= 0 or highest[1] >= _INFINITE, positive=True)
@@ -163,19 +175,24 @@ def _refuse(values: np.ndarray, name: str, unit: str, bad: bool, *, positive: bo
     )
 
 
-@njit(parallel=True, fastmath={"nnan", "ninf", "nsz", "reassoc", "contract"}, cache=True)
-def _census(density, temperature, velocity, first, last, cold, limit):  # pragma: no cover - compiled
+_WIDE = 256
+"""Rays of a tile of the census."""
+
+
+@njit(
+    nogil=True,
+    pipeline_class=SeparateArrays,
+    fastmath={"nnan", "ninf", "nsz", "reassoc", "contract"},
+    cache=True,
+)
+def _census(
+    density, temperature, velocity, slow, fast, cold, limit, bits, ranges, masses, steps, first, last
+):  # pragma: no cover - compiled
     """Fill the parts of :class:`Census` tile by tile; bits are compared as integers, which NaN cannot fool."""
     depth, rays = density.shape
-    wide = 256
-    tiles = (rays + wide - 1) // wide
-    bits = np.empty((tiles, 5), np.int32)
-    ranges = np.empty((tiles, 2), np.float32)
-    masses = np.empty((tiles, 2), np.float64)
-    steps = np.empty(tiles, np.int64)
-    for tile in prange(tiles):
-        start = np.uint64(tile * wide)
-        count = np.uint64(min(wide, rays - tile * wide))
+    for tile in range(first, last):
+        start = np.uint64(tile * _WIDE)
+        count = np.uint64(min(_WIDE, rays - tile * _WIDE))
         lo_n = lo_t = np.int32(0x7FFFFFFF)
         hi_n = hi_t = hi_v = np.int32(0)
         slowest, fastest = velocity[0, start], velocity[0, start]
@@ -192,7 +209,7 @@ def _census(density, temperature, velocity, first, last, cold, limit):  # pragma
                 hi_v = max(hi_v, float_to_bits(v) & np.int32(0x7FFFFFFF))
                 slowest, fastest = min(slowest, v), max(fastest, v)
                 row += n
-                lost += n if v < first or v > last else np.float32(0.0)
+                lost += n if v < slow or v > fast else np.float32(0.0)
                 step = v - velocity[before, start + i]
                 jumps += np.int32(step * step > limit + cold * t)
             mass, outside, far = mass + row, outside + lost, far + jumps
@@ -206,4 +223,3 @@ def _census(density, temperature, velocity, first, last, cold, limit):  # pragma
         ranges[tile, 0], ranges[tile, 1] = slowest, fastest
         masses[tile, 0], masses[tile, 1] = mass, outside
         steps[tile] = far
-    return bits, ranges, masses, steps

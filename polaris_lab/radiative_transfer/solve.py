@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from polaris_lab.radiative_transfer.kernels import PADDING, constant_rays, linear_rays
+from polaris_lab.parallel import share_rows
+from polaris_lab.radiative_transfer.kernels import PADDING, TILE, constant_rays, linear_rays
 from polaris_lab.radiative_transfer.kernels64 import rays64
 from polaris_lab.radiative_transfer.lines import Line
 from polaris_lab.radiative_transfer.lte import equivalent_temperature, thermal_coefficient
@@ -178,7 +179,9 @@ def _float32(scheme, gas, line, abundance, peak, census, samples, weights) -> np
     out = np.empty((len(samples) // len(weights), density.shape[1]), np.float32)
     kernel = linear_rays if scheme.linear else constant_rays
     began = time.perf_counter()
-    kernel(
+    share_rows(
+        kernel,
+        -(-density.shape[1] // TILE),
         density,
         gas.temperature,
         gas.velocity,
@@ -219,7 +222,9 @@ def _float64(scheme, gas, line, abundance, peak, census, samples, weights) -> np
         source = np.ones_like(kelvin)
     out = np.empty((len(samples) // len(weights), kelvin.shape[1]))
     began = time.perf_counter()
-    rays64(
+    share_rows(
+        rays64,
+        kelvin.shape[1],
         strength * thin,
         source,
         inverse_width,

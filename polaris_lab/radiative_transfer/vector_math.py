@@ -10,11 +10,26 @@ from __future__ import annotations
 import llvmlite.ir as ir
 import numpy as np
 from numba import njit, types
+from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
 FAST = {"nnan", "ninf", "nsz", "arcp", "contract"}
 """What the compiler may assume: finite numbers, fused multiply-adds. Sums keep their order: the distance of a
 channel from a cell's velocity is built from large and small parts, which reordering would mix."""
+
+
+class SeparateArrays(Compiler):
+    """Compile a kernel whose arguments never overlap, which the vectoriser cannot find out by itself.
+
+    numba makes the same promise for the loops of ``parallel=True``; our kernels run in threads of their own
+    (:func:`polaris_lab.parallel.share_rows`), and lose a factor of two to four without it.
+    """
+
+    def define_pipelines(self):
+        """Return numba's pipelines, with the promise."""
+        self.state.flags.noalias = True
+        return super().define_pipelines()
+
 
 f4 = np.float32
 LOG2_E = f4(1.4426950408889634)

@@ -11,13 +11,13 @@ import os
 import time
 import warnings
 
-import numba
 import numpy as np
 import pytest
 import torch
 from astropy import units as u
 
 from polaris_lab.clouds import SimulationCube
+from polaris_lab.parallel import thread_count
 from polaris_lab.radiative_transfer import Line, VelocityStepWarning, lte, synthesize_ppv
 
 SIDE, CHANNELS = 128, 64
@@ -112,15 +112,11 @@ def work(cloud, velocity, mode, axis="z"):
 
 
 @pytest.mark.parametrize(("mode", "target"), [("constant", 26), ("linear", 18)])
-def test_one_core_against_the_slab_loop(benchmark, cloud, velocity, plain, mode, target, capsys):
+def test_one_core_against_the_slab_loop(benchmark, cloud, velocity, plain, mode, target, capsys, monkeypatch):
     run = work(cloud, velocity, mode)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        ppv = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
-        seconds = min(cpu_seconds(run) for _ in range(7))
-    finally:
-        numba.set_num_threads(threads)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    ppv = benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    seconds = min(cpu_seconds(run) for _ in range(7))
     expected, reference = plain
     if mode == "constant":
         assert np.abs(ppv.data - expected).max() < 1e-4 * expected.max()
@@ -135,20 +131,17 @@ def test_one_core_against_the_slab_loop(benchmark, cloud, velocity, plain, mode,
 
 
 @pytest.mark.parametrize("mode", ["constant", "linear"])
-def test_two_threads_against_one(cloud, velocity, mode, capsys):
+def test_two_threads_against_one(cloud, velocity, mode, capsys, monkeypatch):
     """Wall seconds; only an idle machine with two free processors can tell."""
-    free = numba.config.NUMBA_NUM_THREADS - os.getloadavg()[0]
+    free = thread_count() - os.getloadavg()[0]
     if free < 1.9:
         pytest.skip(f"{free:.1f} free processors; this needs two")
     run = work(cloud, velocity, mode)
-    threads, seconds = numba.get_num_threads(), {}
-    try:
-        for count in (1, 2):
-            numba.set_num_threads(count)
-            run()
-            seconds[count] = min(wall_seconds(run) for _ in range(7))
-    finally:
-        numba.set_num_threads(threads)
+    seconds = {}
+    for count in (1, 2):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", str(count))
+        run()
+        seconds[count] = min(wall_seconds(run) for _ in range(7))
     with capsys.disabled():
         print(f"\n{mode}: two threads are {seconds[1] / seconds[2]:.2f} x as fast as one")
     assert seconds[1] / seconds[2] >= 1.8
