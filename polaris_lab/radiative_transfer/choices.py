@@ -97,13 +97,7 @@ def _abundance(value: Any, shape: tuple[int, ...]) -> Any:
         raise ValueError(
             f"abundance: expected the shape of the density {tuple(shape)}, got {tuple(value.shape)}"
         )
-    if isinstance(value, np.ndarray) and not isinstance(value, np.memmap):
-        low = value.min()
-        if not (low >= 0 and value.max() < np.inf):
-            raise ValueError(
-                f"abundance: expected finite values of zero or more, got a lowest value of {low}"
-            )
-    return value
+    return not_negative(value, "abundance") if _in_memory(value) else value
 
 
 def check_dispersion(value: Any, shape: tuple[int, ...], linear: bool) -> Any:
@@ -135,13 +129,21 @@ def check_dispersion(value: Any, shape: tuple[int, ...], linear: bool) -> Any:
         raise ValueError(
             f"turbulent_dispersion: expected the shape of the density {tuple(shape)}, got {tuple(value.shape)}"
         )
-    if isinstance(value, np.ndarray) and not isinstance(value, np.memmap):
-        low = value.min()
-        if not (low >= 0 and value.max() < np.inf):
-            raise ValueError(
-                f"turbulent_dispersion: expected finite values of zero or more in km/s, got a lowest value of {low}"
-            )
-    return value
+    return not_negative(value, "turbulent_dispersion") if _in_memory(value) else value
+
+
+def _in_memory(values: Any) -> bool:
+    """Whether an array can be checked now; what is read lazily is checked block by block."""
+    return isinstance(values, np.ndarray) and not isinstance(values, np.memmap)
+
+
+def not_negative(values: Any, name: str) -> Any:
+    """Return numbers that are finite and zero or more, or raise ValueError."""
+    if np.ndim(values) and not (np.min(values) >= 0 and np.max(values) < np.inf):
+        raise ValueError(
+            f"{name}: expected finite values of zero or more, got a lowest value of {np.min(values)}"
+        )
+    return values
 
 
 def check_background(background: Any) -> float:

@@ -24,6 +24,18 @@ NOMINAL_DISTANCE = 1000 * u.pc
 """Where a simulated cube is put when no distance is given."""
 
 
+CARDS = {
+    "abundance_per_hydrogen": ("ABUNDANC", "molecules per hydrogen nucleus"),
+    "turbulent_dispersion_km_s": ("TURBSIG", "[km/s] 1D dispersion sigma below the cell"),
+    "in_cell_velocity": ("INCELLV", "velocity inside a cell"),
+    "channel": ("CHANNEL", "what a channel is"),
+    "background_K": ("TBACK", "[K] black body behind, subtracted"),
+    "source": ("ORIGIN", "cube of the gas"),
+    "polaris_lab": ("CREATOR", "version of polaris_lab"),
+}
+"""How provenance stands in a header."""
+
+
 def fits_header(ppv: PPVCube, *, distance: u.Quantity | None = None) -> fits.Header:
     """Return the FITS header of a cube.
 
@@ -65,7 +77,7 @@ def fits_header(ppv: PPVCube, *, distance: u.Quantity | None = None) -> fits.Hea
         _nominal_sky(header, ppv, distance)
     header["WCSAXES"] = 3
     step = ppv.channel_width or 1e-3
-    header["CTYPE3"], header["CUNIT3"] = "VRAD", "m s-1"
+    header["CTYPE3"], header["CUNIT3"] = ("VRAD", "radio convention, positive recedes"), "m s-1"
     header["CRPIX3"], header["CDELT3"], header["CRVAL3"] = 1.0, 1e3 * step, 1e3 * float(ppv.velocity[0])
     header["SPECSYS"] = "LSRK"
     header["BUNIT"] = ppv.unit
@@ -78,9 +90,9 @@ def fits_header(ppv: PPVCube, *, distance: u.Quantity | None = None) -> fits.Hea
         header["BTYPE"] = ("Brightness temperature", "Rayleigh-Jeans, background subtracted")
     if ppv.axis is not None:
         header["LOSAXIS"] = (ppv.axis, "line of sight; observer before index 0")
-    for key, name in (("in_cell_velocity", "INCELLV"), ("channel", "CHANNEL"), ("background_K", "TBACK")):
+    for key, (name, comment) in CARDS.items():
         if key in ppv.provenance:
-            header[name] = ppv.provenance[key]
+            header[name] = (ppv.provenance[key], comment)
     return header
 
 

@@ -17,6 +17,7 @@ from polaris_lab.config import from_dict
 from polaris_lab.radiative_transfer.lines import Line
 from polaris_lab.radiative_transfer.molecules import MOLECULES
 from polaris_lab.radiative_transfer.ppv import PPVCube
+from polaris_lab.radiative_transfer.ppv_files import CARDS
 
 _logger = logging.getLogger(__name__)
 
@@ -152,14 +153,14 @@ def _from_hdu(
     if len(velocity) > 1 and velocity[1] < velocity[0]:
         velocity, cube = velocity[::-1], cube[::-1]
     kind = np.float64 if cube.dtype.itemsize == 8 and cube.dtype.kind == "f" else np.float32
-    known = {key: header[key] for key in ("LOSAXIS", "INCELLV", "CHANNEL", "TBACK") if key in header}
+    known = {key: header[name] for key, (name, _) in CARDS.items() if name in header}
     unit = str(header.get("BUNIT", "K")).strip()
     return PPVCube(
         np.ascontiguousarray(cube, dtype=kind),
         velocity,
         line=line or _line_of(header),
         pixel_size=_pixel_size(header, celestial),
-        axis=known.get("LOSAXIS"),
+        axis=header.get("LOSAXIS"),
         unit="K" if unit.upper().startswith("K") else unit,
         header=None if celestial is None or "PIXPC" in header else _sky_header(header, celestial),
         provenance={"file": where, "velocity_convention": convention, "notes": notes} | known,

@@ -6,7 +6,6 @@ frozen description of the work, and no files.
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,6 @@ from polaris_lab.radiative_transfer.lines import Line
 from polaris_lab.radiative_transfer.lte import equivalent_temperature, thermal_coefficient
 from polaris_lab.radiative_transfer.rays import Census, take_census
 from polaris_lab.radiative_transfer.tables import background_brightness, opacity, temperature_tables
-
-_logger = logging.getLogger(__name__)
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-8}
 """What may be left out of the wings on a whole ray, over the peak of the cube."""
@@ -252,12 +249,22 @@ def _allowance(scheme: Scheme, peak: float, depth: int) -> float:
 
 
 _compiled: set[int] = set()
+_notes: list[str] = []
 
 
 def _report_compilation(kernel: Any, seconds: float) -> None:
-    """Say once a process what compiling a kernel cost, or that it came from the disk."""
+    """Note once a process what compiling a kernel cost, unless it came from the disk."""
     if id(kernel) in _compiled:
         return
     _compiled.add(id(kernel))
     if sum(kernel.stats.cache_misses.values()):
-        _logger.info("compiled %s in %.1f s (once per installation, kept on disk)", kernel.__name__, seconds)
+        _notes.append(
+            f"compiled {kernel.__name__} in {seconds:.1f} s (once per installation; it is kept on disk)"
+        )
+
+
+def compilation_notes() -> list[str]:
+    """Return what was compiled since this was last asked."""
+    notes = list(_notes)
+    _notes.clear()
+    return notes

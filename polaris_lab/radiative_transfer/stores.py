@@ -22,7 +22,13 @@ from polaris_lab.radiative_transfer.solve import Scheme
 
 
 def open_store(
-    output: Any, scheme: Scheme, face: Face, cube: SimulationCube, *, overwrite: bool
+    output: Any,
+    scheme: Scheme,
+    provenance: dict[str, Any],
+    face: Face,
+    cube: SimulationCube,
+    *,
+    overwrite: bool,
 ) -> _MemoryStore | _FileStore:
     """Return the store for a job: memory without `output`, else one file a line.
 
@@ -36,7 +42,8 @@ def open_store(
     dtype = np.dtype(scheme.precision)
     shape = (len(scheme.channels), face.rows, face.columns)
     blanks = []
-    for line in scheme.lines:
+    for number, line in enumerate(scheme.lines):
+        own = {"abundance_per_hydrogen": provenance["abundance_per_hydrogen"][number]}
         blanks.append(
             PPVCube(
                 np.broadcast_to(np.zeros((), dtype), shape),
@@ -45,7 +52,7 @@ def open_store(
                 pixel_size=cube.cell_size_pc * u.pc,
                 axis=face.axis,
                 unit="K" if scheme.quantity == "brightness" else "",
-                provenance=_provenance(scheme, face, cube),
+                provenance=provenance | own,
             )
         )
     if output is None:
@@ -60,17 +67,6 @@ def open_store(
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists; give another path, or overwrite=True to replace it")
     return _FileStore(blanks, paths)
-
-
-def _provenance(scheme: Scheme, face: Face, cube: SimulationCube) -> dict[str, Any]:
-    return {
-        "source": cube.name or cube.provenance.get("source", "simulation cube"),
-        "line_of_sight": face.axis,
-        "in_cell_velocity": "linear" if scheme.linear else "constant",
-        "channel": "average" if scheme.average else "centre",
-        "background_K": scheme.background,
-        "precision": scheme.precision,
-    }
 
 
 class _MemoryStore:
