@@ -159,3 +159,9 @@ def test_lazily_read_gas_is_checked_too(line, tmp_path):
     )
     with pytest.raises(ValueError, match=r"temperature: expected positive finite values in K, got nan"):
         synthesize(line, cube)
+
+
+def test_lazily_read_abundance_is_checked_too(line, tmp_path):
+    np.save(tmp_path / "x.npy", np.where(FIELD > 0, -1e-6, 0))
+    with pytest.raises(ValueError, match="abundance: expected finite values of zero or more"):
+        synthesize(line, abundance=np.load(tmp_path / "x.npy", mmap_mode="r"))

@@ -85,6 +85,20 @@ def test_fits_header_says_everything(ppv, tmp_path):
     assert header["CDELT2"] == pytest.approx(np.degrees(0.05 / 140))
 
 
+def test_a_header_says_how_the_cube_was_made(ppv, turbulent_cloud, line, tmp_path):
+    header = fits.getheader(ppv.to_fits(tmp_path / "cube.fits"))
+    assert (header["ABUNDANC"], header.comments["ABUNDANC"]) == (1.4e-6, "molecules per hydrogen nucleus")
+    assert (header["TURBSIG"], header["INCELLV"], header["CHANNEL"]) == (0.1, "linear", "centre")
+    assert header["LOSAXIS"] == "z"
+    assert header["TBACK"] == pytest.approx(2.72548)
+    assert "positive recedes" in header.comments["CTYPE3"]
+    back = PPVCube.open(tmp_path / "cube.fits")
+    assert back.provenance["abundance_per_hydrogen"] == 1.4e-6
+    cube = turbulent_cloud()
+    array = synthesize_ppv(cube, line, abundance=1e-6 * np.ones(cube.shape), velocity=[-4, 0, 4] * KMS)
+    assert fits.getheader(array.to_fits(tmp_path / "array.fits"))["ABUNDANC"] == "array"
+
+
 def test_fits_needs_even_channels(line, tmp_path):
     uneven = PPVCube(np.zeros((3, 2, 2)), [0, 1, 3], line=line)
     with pytest.raises(ValueError, match="equally spaced channels for FITS"):
