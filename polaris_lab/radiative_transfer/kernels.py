@@ -141,7 +141,7 @@ def _cell(density, temperature, broadening, tables, shift, offset, thermal):
     kappa = tables[0, index] + fraction * tables[1, index]
     source = tables[2, index] + fraction * tables[3, index]
     inverse_width = f4(1.0) / np.sqrt(broadening + thermal * temperature)
-    return kappa * density * inverse_width, source, inverse_width
+    return min(kappa * density * inverse_width, f4(1e30)), source, inverse_width
 
 
 @njit(inline="always")

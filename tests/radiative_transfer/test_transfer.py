@@ -381,3 +381,17 @@ def test_the_gradient_width_stands_in_for_the_gradient(line, make_cloud):
         cube, line, in_cell_velocity="constant", turbulent_dispersion="gradient", **choices
     ).data
     assert rms(report, truth) < 0.5 * rms(plain, truth)
+
+
+def test_gas_of_any_density_stays_finite(make_cloud, line):
+    """Gas beyond all reason is a black body and overflows nothing."""
+    cube = make_cloud(np.full((4, 2, 2), 1e33), 10.0, np.arange(4.0)[:, None, None])
+    for mode in ("linear", "constant"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VelocityStepWarning)
+            ppv = synthesize_ppv(
+                cube, line, abundance=1.0, velocity=np.linspace(-9, 12, 60) * KMS, in_cell_velocity=mode
+            )
+        front = lte.equivalent_temperature(line, 10.0) - lte.equivalent_temperature(line, lte.CMB_TEMPERATURE)
+        assert np.isfinite(ppv.data).all()
+        assert ppv.data.max() == pytest.approx(front, rel=1e-5)
