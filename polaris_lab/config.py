@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import subprocess
-import tempfile
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
@@ -147,6 +149,17 @@ def canonical_json(data: Any) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def plain_numbers(config: Any) -> None:
+    """Turn numpy numbers in the fields of a frozen dataclass into Python's, which JSON knows (for __post_init__)."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, tuple):
+            value = tuple(item.item() if isinstance(item, np.generic) else item for item in value)
+        elif isinstance(value, np.generic):
+            value = value.item()
+        object.__setattr__(config, field.name, value)
+
+
 def fingerprint(data: Any) -> str:
     """Return 16 hexadecimal digits that name a configuration: the start of its SHA-256.
 
@@ -210,25 +223,17 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return path
-
-
-def _umask() -> int:
-    """Return the process's file mode mask (there is no way to read it but to set it)."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def write_json(path: str | Path, data: Any) -> Path:
@@ -245,6 +250,8 @@ def read_json(path: str | Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: expected JSON, got a fault in line {error.lineno}: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected JSON in UTF-8, got other bytes: {error}") from error
 
 
 def check_schema(version: Any, where: str) -> int:

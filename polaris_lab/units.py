@@ -78,7 +78,7 @@ def to_unit(value: u.Quantity, unit: u.UnitBase | str, name: str) -> float:
         converted = value.to(unit)
     except u.UnitConversionError as error:
         raise u.UnitsError(
-            f"{name}: expected a unit that converts to {unit}, got {value.unit or 'no unit'}; "
+            f"{name}: expected a unit that converts to {unit}, got {str(value.unit) or 'no unit'}; "
             f"write for example {name}=1 * u.{unit}"
         ) from error
     if converted.size != 1 or not math.isfinite(float(converted.value)):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import stat
 
 import pytest
 
@@ -100,6 +101,24 @@ def test_broken_json_names_file_and_line(tmp_path):
     path.write_text('{"a": 1,\n"b": }')
     with pytest.raises(ValueError, match=r"run\.json: expected JSON, got a fault in line 2"):
         config.read_json(path)
+
+
+def test_json_in_another_encoding_names_the_file(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_bytes('{"name": "Müller"}'.encode("latin1"))
+    with pytest.raises(ValueError, match=r"run\.json: expected JSON in UTF-8, got other bytes"):
+        config.read_json(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file mode mask")
+def test_files_have_the_mode_that_the_user_asked_for(tmp_path):
+    """The mask belongs to the whole process, all threads: it is obeyed, never set."""
+    before = os.umask(0o027)
+    try:
+        path = config.write_bytes(tmp_path / "a", b"x")
+    finally:
+        assert os.umask(before) == 0o027
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 def test_a_newer_schema_is_refused_with_the_remedy():

@@ -53,3 +53,8 @@ def test_an_array_is_refused_where_a_scalar_is_meant():
 def test_positive_refuses_zero_and_below(value):
     with pytest.raises(ValueError, match="distance: expected a positive number in pc"):
         units.positive(value * u.pc, "pc", "distance")
+
+
+def test_a_number_without_a_unit_is_said_to_have_none():
+    with pytest.raises(u.UnitsError, match="got no unit;"):
+        units.to_unit(1 * u.one, "pc", "distance")

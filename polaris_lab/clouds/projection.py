@@ -52,6 +52,8 @@ def project(cube: SimulationCube, *, axis: str = "z") -> Projection:
 
     Raises
     ------
+    TypeError
+        If `cube` is no cube.
     ValueError
         If `axis` is unknown, or a cell read from a file is not finite and positive.
 
@@ -68,6 +70,11 @@ def project(cube: SimulationCube, *, axis: str = "z") -> Projection:
     (2, 3)
     """
     index = axis_index(axis)
+    if not isinstance(cube, SimulationCube):
+        raise TypeError(
+            f"cube: expected a SimulationCube, got {type(cube).__name__}; make one of an array with "
+            "SimulationCube(density, cell_size=...)"
+        )
     face = tuple(n for i, n in enumerate(cube.shape) if i != index)
     total, square, peak = np.zeros(face), np.zeros(face), np.zeros(face, np.float32)
     kernel = (_along_z, _along_y, _along_x)[index]
@@ -85,7 +92,7 @@ def project(cube: SimulationCube, *, axis: str = "z") -> Projection:
     )
 
 
-def column_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
+def column_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
     """Column density of hydrogen nuclei along a line of sight.
 
     Parameters
@@ -102,8 +109,8 @@ def column_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If `axis` is unknown.
+    TypeError, ValueError
+        As :func:`project`.
 
     Examples
     --------
@@ -116,7 +123,7 @@ def column_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
     return project(cube, axis=axis).column_density
 
 
-def volume_weighted_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
+def volume_weighted_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
     """Mean hydrogen density along the line of sight, every cell counted alike.
 
     Parameters
@@ -133,8 +140,8 @@ def volume_weighted_density(cube: SimulationCube, axis: str = "z") -> np.ndarray
 
     Raises
     ------
-    ValueError
-        If `axis` is unknown.
+    TypeError, ValueError
+        As :func:`project`.
 
     References
     ----------
@@ -143,7 +150,7 @@ def volume_weighted_density(cube: SimulationCube, axis: str = "z") -> np.ndarray
     return project(cube, axis=axis).volume_weighted_density
 
 
-def mass_weighted_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
+def mass_weighted_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
     """Mean hydrogen density along the line of sight, weighted by mass.
 
     Parameters
@@ -160,8 +167,8 @@ def mass_weighted_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If `axis` is unknown.
+    TypeError, ValueError
+        As :func:`project`.
 
     References
     ----------
@@ -170,7 +177,7 @@ def mass_weighted_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
     return project(cube, axis=axis).mass_weighted_density
 
 
-def max_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
+def max_density(cube: SimulationCube, *, axis: str = "z") -> np.ndarray:
     """Largest hydrogen density along the line of sight.
 
     Parameters
@@ -187,8 +194,8 @@ def max_density(cube: SimulationCube, axis: str = "z") -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If `axis` is unknown.
+    TypeError, ValueError
+        As :func:`project`.
     """
     return project(cube, axis=axis).max_density
 

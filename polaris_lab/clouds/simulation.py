@@ -19,6 +19,9 @@ AXES = ("z", "y", "x")
 BLOCK_BYTES = 64 * 2**20
 """Memory that one block of a blockwise pass may take."""
 
+SHOWN_BYTES = 256 * 2**20
+"""Fields in files up to this size are read to show their range; larger ones are called "on disk"."""
+
 
 def axis_index(axis: str) -> int:
     """Return the array index of the axis named `axis` ("z" is 0, "y" 1, "x" 2).
@@ -63,9 +66,12 @@ class SimulationCube:
     Raises
     ------
     TypeError
-        If `cell_size` is missing or no quantity.
+        If `cell_size` is missing or no quantity, or an array holds no real numbers.
+    UnitsError
+        If a Quantity has a unit that does not fit.
     ValueError
-        If an array is not 3D, shapes differ, or the density is NaN, infinite, zero or negative anywhere.
+        If an array is not 3D, has masked cells, shapes differ, or the density or temperature is NaN, infinite,
+        zero or negative anywhere.
 
     Examples
     --------
@@ -91,7 +97,12 @@ class SimulationCube:
         self._velocity: dict[str, Any] = {}
         if temperature is not None:
             self._temperature = self._matching(_field(temperature, "K", "temperature"), "temperature")
-        for key, component in dict(velocity or {}).items():
+        if velocity is not None and not isinstance(velocity, Mapping):
+            raise TypeError(
+                f"velocity: expected a mapping from axis to component, got {type(velocity).__name__}; write for "
+                'example velocity={"z": array in km/s}'
+            )
+        for key, component in (velocity or {}).items():
             if key not in AXES:
                 raise ValueError(f"velocity: unknown axis {key!r}: {did_you_mean(key, AXES)}")
             self._velocity[key] = self._matching(
@@ -121,6 +132,11 @@ class SimulationCube:
                 if not np.isfinite(values[start:stop]).all():
                     raise ValueError(
                         f"{name}: expected finite values, got NaN or infinity in layers {start}..{stop - 1}"
+                    )
+                if name == "temperature" and not values[start:stop].min() > 0:
+                    raise ValueError(
+                        f"temperature: expected positive values in K, got {values[start:stop].min():g} in layers "
+                        f"{start}..{stop - 1}"
                     )
 
     # -- what it holds -------------------------------------------------------------------------------
@@ -287,7 +303,12 @@ def layer_ranges(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 def _field(values: Any, unit: str, name: str) -> Any:
     """Return a field as a 3D float32 array, or as it is when it is read lazily."""
     if isinstance(values, u.Quantity):
-        values = values.to_value(unit)
+        values = _in_unit(values, unit, name)
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name}: expected a value in every cell, got {np.ma.count_masked(values)} masked cells; fill them, for "
+            "example with array.filled(the value of the ambient gas), or cut them off"
+        )
     lazy = isinstance(values, np.memmap) or (
         not isinstance(values, np.ndarray) and hasattr(values, "shape") and hasattr(values, "dtype")
     )
@@ -304,10 +325,37 @@ def _field(values: Any, unit: str, name: str) -> Any:
         )
     if np.dtype(values.dtype).kind not in "fiu":
         raise TypeError(f"{name}: expected real numbers in {unit}, got {values.dtype}")
-    return values if lazy else np.ascontiguousarray(values, dtype=np.float32)
+    if lazy:
+        return values
+    with np.errstate(
+        over="ignore"
+    ):  # what float32 cannot hold becomes infinity, which is refused with its place
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _in_unit(values: u.Quantity, unit: str, name: str) -> np.ndarray:
+    try:
+        return values.to_value(unit)
+    except u.UnitConversionError as error:
+        remedy = (
+            "; divide a mass density by its mass per hydrogen nucleus, 1.4 * 1.6735e-24 g"
+            if values.unit.is_equivalent("g cm-3")
+            else ""
+        )
+        raise u.UnitsError(
+            f"{name}: expected a unit that converts to {unit}, got {str(values.unit) or 'no unit'}{remedy}"
+        ) from error
 
 
 def _extent(values: Any, unit: str) -> str:
-    if not isinstance(values, np.ndarray) or isinstance(values, np.memmap):
+    """Return the range of a field in words; of a large one in a file, or of one whose file is gone, where it is."""
+    if isinstance(values, np.ndarray) and not isinstance(values, np.memmap):
+        return f"{values.min():.3g} .. {values.max():.3g} {unit}"
+    if 4 * int(np.prod(values.shape, dtype=np.int64)) > SHOWN_BYTES:
         return f"on disk [{unit}]"
-    return f"{values.min():.3g} .. {values.max():.3g} {unit}"
+    try:
+        parts = (np.asarray(values[start:stop]) for start, stop in layer_ranges(values.shape))
+        low, high = zip(*((part.min(), part.max()) for part in parts), strict=True)
+    except (OSError, ValueError):
+        return f"no longer readable [{unit}]"
+    return f"{min(low):.3g} .. {max(high):.3g} {unit} (on disk)"

@@ -67,12 +67,21 @@ def checked_arrays(
 def _checked(name: str, values: Any) -> tuple[np.ndarray, str]:
     if isinstance(values, u.Quantity):
         unit = UNITS.get(name) or values.unit.to_string("fits")
+        if not values.unit.is_equivalent(unit):
+            raise u.UnitsError(
+                f"{name}: expected a unit that converts to {unit}, got {str(values.unit) or 'no unit'}"
+            )
         values = values.to_value(unit)
     elif name in UNITS:
         unit = UNITS[name]
     else:
         raise ValueError(
             f"{name}: {did_you_mean(name, list(UNITS))}; another quantity needs its unit: give it as a Quantity"
+        )
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name}: expected a value in every pixel, got {np.ma.count_masked(values)} masked pixels; leave such "
+            "images out, or cut the pixels off"
         )
     values = np.array(values)
     if values.ndim != 3 or min(values.shape, default=0) < 1:

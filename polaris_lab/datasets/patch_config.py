@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from polaris_lab.clouds.simulation import AXES
-from polaris_lab.config import did_you_mean
+from polaris_lab.config import did_you_mean, plain_numbers
 from polaris_lab.datasets.arrays import UNITS
 from polaris_lab.datasets.scoring import WEIGHTS
 
 SPLIT_RULES = ("slab", "cloud", "shuffle")
 SCORE_SCALES = ("absolute", "quantile")
+
+SMALLEST_PATCH = 4
+"""Smallest side of a patch [pixels]."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,12 @@ class PatchConfig:
             if not isinstance(value, tuple | list):
                 raise TypeError(f"{name}: expected a tuple, got {value!r}")
             object.__setattr__(self, name, tuple(value))
+        plain_numbers(self)
         self._check_numbers()
         self._check_names()
 
     def _check_numbers(self) -> None:
-        _whole("patch_size", self.patch_size, 4, "the report's is 128, the default 64")
+        _whole("patch_size", self.patch_size, SMALLEST_PATCH, "the report's is 128, the default 64")
         if self.patches_per_face is not None:
             _whole("patches_per_face", self.patches_per_face, 1, "None takes as many as fit")
         _whole("attempts", self.attempts, 1, "the default is 50")

@@ -9,7 +9,7 @@ import numpy as np
 
 from polaris_lab.clouds.simulation import AXES, axis_index
 from polaris_lab.config import did_you_mean
-from polaris_lab.datasets.patch_config import PatchConfig
+from polaris_lab.datasets.patch_config import SMALLEST_PATCH, PatchConfig
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ def choose_slab(length: int, config: PatchConfig, mass: np.ndarray) -> Slab:
     if thickness < side:
         raise ValueError(
             f"validation_fraction: expected a slab of at least one patch, {side} cells, got {numbers} = {thickness}; "
-            f"take validation_fraction >= {_ceil(side / length)}, patch_size <= {thickness}, or "
-            'split_by="cloud" or "shuffle"'
+            f"take validation_fraction >= {_ceil(side / length)}, "
+            + (f"patch_size <= {thickness}, or " if thickness >= SMALLEST_PATCH else "or ")
+            + 'split_by="cloud" or "shuffle"'
         )
     if length - thickness < side:
         raise ValueError(

@@ -260,16 +260,9 @@ class PatchDataset:
             If a number is out of range.
         """
         array = self._arrays[self._known(name)]
-        chosen = np.arange(len(self)) if indices is None else np.asarray(indices)
+        chosen = np.arange(len(self)) if indices is None else self._numbers(indices)
         if chosen.size == 0:
             return np.empty((0, self.patch_size, self.patch_size), np.float32)
-        if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-            raise ValueError(f"indices: expected a list of whole numbers, got {indices!r}")
-        if chosen.min() < -len(self) or chosen.max() >= len(self):
-            raise IndexError(
-                f"indices: expected numbers from 0 to {len(self) - 1}, got {chosen.min()} .. {chosen.max()}"
-            )
-        chosen = np.where(chosen < 0, chosen + len(self), chosen)
         if isinstance(array, np.ndarray):
             return array[chosen]  # (n, y, x)
         return self._read_checked(array, name, chosen)  # (n, y, x)
@@ -295,13 +288,32 @@ class PatchDataset:
         """Leave patches out of training and validation from now on; their numbers stay.
 
         On disk the change is kept. The fingerprint changes with it.
+
+        Raises
+        ------
+        ValueError, IndexError
+            If `indices` are no list of whole numbers (:func:`numpy.flatnonzero` makes one of a mask), or out of
+            range.
         """
         flags = self.table["split"].astype(object)
-        flags[np.asarray(indices, dtype=int)] = "dropped"
+        flags[self._numbers(indices)] = "dropped"
         if self.path is not None:
             group = zarr.open_group(self.path, mode="r+", use_consolidated=False)
             group["patch/split"][:] = flags.astype(np.dtypes.StringDType())
         self._set_table({**self.table, "split": flags.astype(str)})
+
+    def _numbers(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return numbers of patches, counted from the first, or say what is wrong with them."""
+        chosen = np.asarray(indices)
+        if chosen.size == 0:
+            return np.empty(0, np.int64)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+            raise ValueError(f"indices: expected a list of whole numbers, got {indices!r}")
+        if chosen.min() < -len(self) or chosen.max() >= len(self):
+            raise IndexError(
+                f"indices: expected numbers from 0 to {len(self) - 1}, got {chosen.min()} .. {chosen.max()}"
+            )
+        return np.where(chosen < 0, chosen + len(self), chosen)
 
     def _known(self, name: str) -> str:
         if name not in self._arrays:

@@ -14,6 +14,10 @@ from torch import Tensor, nn
 
 from polaris_lab.config import write_bytes
 
+_REMEDY = (
+    "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
+)
+
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write tensors and plain values to a file, whole or not at all."""
@@ -48,11 +52,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def save_weights(path: Path, weights: Mapping[str, Tensor], *, epoch: int) -> None:
-    """Write the weights of an epoch as safetensors."""
+def save_weights(path: Path, weights: Mapping[str, Tensor], *, epoch: int, blueprint: str) -> None:
+    """Write the weights of an epoch as safetensors, with the fingerprint of the blueprint they belong to."""
     from safetensors.torch import save
 
-    write_bytes(path, save(dict(weights), metadata={"epoch": str(epoch)}))
+    write_bytes(path, save(dict(weights), metadata={"epoch": str(epoch), "blueprint": blueprint}))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -74,15 +78,36 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 def weights_epoch(path: Path) -> int | None:
     """Return the epoch whose weights a file holds, None if there is no file."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
-            return int((file.metadata() or {})["epoch"])
+        return int(weights_metadata(path)["epoch"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(_damaged(path, error)) from error
+
+
+def weights_metadata(path: Path) -> dict[str, str]:
+    """Return what a file of weights says of itself: "epoch" and "blueprint"."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def check_blueprint(stored: str | None, expected: str, *, where: str) -> None:
+    """Refuse weights of another blueprint, also where every tensor has the same name and shape.
+
+    Raises
+    ------
+    ValueError
+        If a fingerprint is stored and is not the expected one.
+    """
+    if stored is not None and stored != expected:
+        raise ValueError(
+            f"{where}: expected weights of the blueprint with fingerprint {expected}, got those of {stored}: {_REMEDY}"
+        )
 
 
 def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
@@ -101,23 +126,20 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) 
         If a tensor is missing, unknown, or of another shape: the error names it.
     """
     expected = model.state_dict()
-    remedy = (
-        "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
-    )
     for name, values in expected.items():
         if name not in weights:
             raise ValueError(
-                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {remedy}"
+                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {_REMEDY}"
             )
         if weights[name].shape != values.shape:
             raise ValueError(
                 f"{where}: expected the tensor {name!r} with shape {tuple(values.shape)}, "
-                f"got {tuple(weights[name].shape)}: {remedy}"
+                f"got {tuple(weights[name].shape)}: {_REMEDY}"
             )
     for name, values in weights.items():
         if name not in expected:
             raise ValueError(
-                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {remedy}"
+                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {_REMEDY}"
             )
     model.load_state_dict(weights, strict=True)
 

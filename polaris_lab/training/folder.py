@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polaris_lab.config import SCHEMA, check_schema, from_dict, read_json, to_dict, write_bytes
+from polaris_lab.config import SCHEMA, check_schema, fingerprint, from_dict, read_json, to_dict, write_bytes
 from polaris_lab.training.checkpoints import load_checkpoint, save_checkpoint, save_weights, weights_epoch
 from polaris_lab.training.lock import RunInUseError, holder, lock
 from polaris_lab.training.settings import EpochRecord, TrainingConfig, best_record
@@ -108,6 +108,11 @@ def read_description(folder: Path) -> RunDescription:
     return from_dict(RunDescription, values, where=str(path))
 
 
+def blueprint_fingerprint(folder: Path) -> str:
+    """Return the fingerprint of the blueprint as run.json has it (later versions may add settings to it)."""
+    return fingerprint(read_json(folder / DESCRIPTION)["blueprint"])
+
+
 def read_history(folder: Path) -> list[EpochRecord]:
     """Return the records of the finished epochs; a last line without its end does not count.
 
@@ -132,11 +137,12 @@ def read_history(folder: Path) -> list[EpochRecord]:
 
 def commit(folder: Path, checkpoint: Mapping[str, Any], weights: Mapping[str, Any] | None) -> None:
     """Commit a finished epoch: `weights` are given if it is the best one."""
-    save_checkpoint(folder / CHECKPOINT, checkpoint)
+    blueprint = blueprint_fingerprint(folder)
+    save_checkpoint(folder / CHECKPOINT, {**checkpoint, "blueprint": blueprint})
     record = checkpoint["history"][-1]
     if weights is not None:
         (folder / VALIDATION).unlink(missing_ok=True)  # it describes other weights
-        save_weights(folder / WEIGHTS, weights, epoch=record["epoch"])
+        save_weights(folder / WEIGHTS, weights, epoch=record["epoch"], blueprint=blueprint)
     with open(folder / HISTORY, "a", encoding="utf-8", newline="\n") as file:
         file.write(_line(record))
         file.flush()
@@ -168,7 +174,8 @@ def reconcile(folder: Path, checkpoint: Mapping[str, Any] | None = None) -> None
         )
     (folder / VALIDATION).unlink(missing_ok=True)
     weights = {name: value.contiguous() for name, value in checkpoint["model"].items()}
-    save_weights(folder / WEIGHTS, weights, epoch=best.epoch)
+    blueprint = checkpoint.get("blueprint") or blueprint_fingerprint(folder)
+    save_weights(folder / WEIGHTS, weights, epoch=best.epoch, blueprint=blueprint)
 
 
 def needs_reconciling(folder: Path) -> bool:
@@ -184,9 +191,19 @@ def needs_reconciling(folder: Path) -> bool:
     )
 
 
+def is_reconciled(folder: Path) -> bool:
+    """Return whether history and best weights agree with the checkpoint, whatever the times of the files say."""
+    records = load_checkpoint(folder / CHECKPOINT)["history"]
+    text = "".join(_line(record) for record in records).encode()
+    if not (folder / HISTORY).exists() or (folder / HISTORY).read_bytes() != text:
+        return False
+    best = best_record([from_dict(EpochRecord, record) for record in records])
+    return weights_epoch(folder / WEIGHTS) == (None if best is None else best.epoch)
+
+
 def reconcile_if_killed(folder: Path) -> None:
     """Reconcile on opening, unless a training is under way (it does so itself) or the folder is read-only."""
-    if not needs_reconciling(folder) or holder(folder) is not None:
+    if not needs_reconciling(folder) or holder(folder) is not None or is_reconciled(folder):
         return
     try:
         with lock(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from astropy import units as u
 
 
 def log_pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -11,7 +12,7 @@ def log_pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.
     Parameters
     ----------
     predicted, target : array_like, shape (images, y, x) or (y, x)
-        Densities [cm^-3], positive; NaN where unknown.
+        Densities [cm^-3], positive; NaN (or masked) where unknown. A Quantity is converted.
 
     Returns
     -------
@@ -21,8 +22,10 @@ def log_pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.
     ------
     ValueError
         If shapes differ, no pixel is valid in both, or a value is zero, negative or infinite.
+    UnitsError
+        If a Quantity is no number density.
     """
-    predicted, target = np.asarray(predicted), np.asarray(target)
+    predicted, target = _plain(predicted, "predicted"), _plain(target, "target")
     if predicted.shape != target.shape:
         raise ValueError(
             f"predicted, target: expected equal shapes, got {predicted.shape} and {target.shape}"
@@ -36,6 +39,19 @@ def log_pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.
     for values in logs:
         values[invalid] = np.nan
     return logs[0], logs[1]
+
+
+def _plain(density: np.ndarray, name: str) -> np.ndarray:
+    """Return densities in cm^-3 as a plain array, masked pixels as NaN."""
+    if isinstance(density, u.Quantity):
+        if not density.unit.is_equivalent("cm-3"):
+            raise u.UnitsError(
+                f"{name}: expected a unit that converts to cm-3, got {str(density.unit) or 'no unit'}"
+            )
+        density = density.to_value("cm-3")
+    if np.ma.is_masked(density):
+        density = density.astype(np.float64).filled(np.nan)
+    return np.asarray(density)
 
 
 def _log10(density: np.ndarray, name: str) -> np.ndarray:

@@ -66,8 +66,8 @@ class Run:
         """Make the folder of a new run: its description, and the network with fresh weights.
 
         The constants of the network (standardisation, power law ...) are fitted to the training patches. A
-        dataset that exists only in memory is saved in the folder, as ``dataset.zarr``, so that the run can be
-        resumed and repeated.
+        dataset that exists only in memory, or in the folder of a run that is replaced, is saved in the folder, as
+        ``dataset.zarr``, so that the run can be resumed and repeated.
 
         Parameters
         ----------
@@ -86,13 +86,16 @@ class Run:
             If something stands at `path`.
         RunInUseError
             If the run to be replaced is in training.
+        TypeError
+            If blueprint, dataset or config is something else.
         ValueError
             If the dataset lacks an input or target of the blueprint, or patches for training or validation,
             or the batch is larger than the training set.
         """
-        from polaris_lab.training.session import prepare
+        from polaris_lab.training.session import check_kinds, prepare
 
-        path, config = Path(path), config or TrainingConfig()
+        path, config = Path(path), TrainingConfig() if config is None else config
+        check_kinds(blueprint, dataset, config)
         _check_free(path, overwrite=overwrite)
         partial = path.with_name(path.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)  # of a creation that was cut off
@@ -105,7 +108,8 @@ class Run:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        return cls(path, files.read_description(path), dataset)
+        lost = dataset.path is not None and not dataset.path.exists()  # it stood in the run replaced
+        return cls(path, files.read_description(path), None if lost else dataset)
 
     @classmethod
     def open(cls, path: str | Path, *, dataset: PatchDataset | str | Path | None = None) -> Run:
@@ -313,7 +317,12 @@ class Run:
             If no epoch is finished, or the weights do not match the blueprint: the error names the tensor.
         """
         from polaris_lab.models import build_model
-        from polaris_lab.training.checkpoints import load_weights, put_weights
+        from polaris_lab.training.checkpoints import (
+            check_blueprint,
+            load_weights,
+            put_weights,
+            weights_metadata,
+        )
 
         path = self.path / files.WEIGHTS
         if not path.exists():
@@ -323,6 +332,9 @@ class Run:
             )
         model = build_model(self.blueprint)
         put_weights(model, load_weights(path), where=str(path))
+        check_blueprint(
+            weights_metadata(path).get("blueprint"), files.blueprint_fingerprint(self.path), where=str(path)
+        )
         return model.eval()
 
     def validate(self) -> tuple[np.ndarray, np.ndarray]:

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polaris_lab.config import Provenance, to_dict, write_json
-from polaris_lab.models import build_model, parameter_count
+from polaris_lab.datasets import PatchDataset
+from polaris_lab.models import Blueprint, build_model, parameter_count
 from polaris_lab.training import folder as files
 from polaris_lab.training.batches import Patches
-from polaris_lab.training.checkpoints import load_checkpoint, load_weights, save_checkpoint
+from polaris_lab.training.checkpoints import check_blueprint, load_checkpoint, load_weights, save_checkpoint
 from polaris_lab.training.lock import lock
 from polaris_lab.training.loop import TrainingState, check_batch_size, fit
 from polaris_lab.training.settings import EpochRecord, TrainingConfig, is_finished
 
 if TYPE_CHECKING:
-    from polaris_lab.datasets import PatchDataset
-    from polaris_lab.models import Blueprint
     from polaris_lab.training.run import Run
 
 
@@ -29,6 +28,17 @@ logger = logging.getLogger(__name__)
 
 class _StopRequested(Exception):
     """Somebody asked the training to end."""
+
+
+def check_kinds(blueprint: object, dataset: object, config: object) -> None:
+    """Refuse what is no blueprint, dataset or training configuration, with what would make one of it."""
+    for name, value, kind, remedy in (
+        ("blueprint", blueprint, Blueprint, "make one with Blueprint.unet() or Blueprint.from_json(text)"),
+        ("dataset", dataset, PatchDataset, "open one with PatchDataset.open(path)"),
+        ("config", config, TrainingConfig, "make one with TrainingConfig(epochs=...)"),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}; {remedy}")
 
 
 def prepare(
@@ -43,7 +53,7 @@ def prepare(
     model = build_model(blueprint, seed=config.seed)
     model.fit_constants(patches[0].inputs, patches[0].target)
     dataset_path = dataset.path
-    if dataset_path is None:
+    if dataset_path is None or final.resolve() in Path(dataset_path).resolve().parents:
         dataset.save(folder / files.OWN_DATASET)
         dataset_path = final / files.OWN_DATASET
     description = files.RunDescription(
@@ -125,6 +135,11 @@ def _where_it_stopped(run: Run) -> str:
 def _loop(run: Run, before_batch: Callable[[int], None]) -> Generator[EpochRecord, None, None]:
     """Go on with the training of a run from its last checkpoint, committing every epoch."""
     checkpoint = load_checkpoint(run.path / files.CHECKPOINT)
+    check_blueprint(
+        checkpoint.get("blueprint"),
+        files.blueprint_fingerprint(run.path),
+        where=str(run.path / files.CHECKPOINT),
+    )
     files.reconcile(run.path, checkpoint)
     if is_finished(run.config, run.history()):
         return

@@ -6,12 +6,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from polaris_lab.config import did_you_mean
+from polaris_lab.config import did_you_mean, plain_numbers
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("cosine", "plateau", "constant")
 PRECISIONS = ("32-true", "bf16-mixed")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+OPTIONAL = ("early_stopping", "gradient_clip")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +86,16 @@ class TrainingConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        from polaris_lab.training.losses import LOSSES
+        plain_numbers(self)
+        self._check_numbers()
+        self._check_names()
 
+    def _check_numbers(self) -> None:
         for name in ("epochs", "batch_size", "plateau_patience", "early_stopping"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            if value is None and name in OPTIONAL:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise ValueError(f"seed: expected a whole number, 0 or more, got {self.seed!r}")
@@ -99,13 +105,20 @@ class TrainingConfig:
             ("plateau_factor", 0, 1),
         ):
             value = getattr(self, name)
-            if value is not None and not low < value < high:
+            if value is None and name in OPTIONAL:
+                continue
+            if not _is_number(value) or not low < value < high:
                 raise ValueError(f"{name}: expected a number above {low} and below {high}, got {value!r}")
         for name, high in (("weight_decay", math.inf), ("warm_up", 1), ("momentum", 1)):
-            if not 0 <= getattr(self, name) < high:
-                raise ValueError(
-                    f"{name}: expected a number from 0 to below {high}, got {getattr(self, name)!r}"
-                )
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value < high:
+                raise ValueError(f"{name}: expected a number from 0 to below {high}, got {value!r}")
+
+    def _check_names(self) -> None:
+        from polaris_lab.training.losses import LOSSES
+
+        if not isinstance(self.augment, bool):
+            raise ValueError(f"augment: expected True or False, got {self.augment!r}")
         for name, known in (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
@@ -117,6 +130,10 @@ class TrainingConfig:
                 raise ValueError(
                     f"{name}: unknown name {getattr(self, name)!r}: {did_you_mean(getattr(self, name), list(known))}"
                 )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -214,6 +214,11 @@ def test_an_unknown_axis_is_refused(box, function):
         function(box, axis=2)
 
 
+def test_an_array_is_no_cube(box):
+    with pytest.raises(TypeError, match=r"cube: expected a SimulationCube, got ndarray; make one"):
+        lab.column_density(box.density)
+
+
 def test_threads_may_project_at_once(box):
     with ThreadPoolExecutor(6) as pool:
         maps = list(pool.map(lambda axis: lab.mass_weighted_density(box, axis=axis), AXES * 20))

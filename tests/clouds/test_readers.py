@@ -9,6 +9,7 @@ from astropy import units as u
 from astropy.io import fits
 
 import polaris_lab as lab
+from polaris_lab.clouds import simulation
 from polaris_lab.clouds.readers import FORMATS
 from polaris_lab.clouds.readers.stored import LazyField
 
@@ -71,9 +72,19 @@ def test_opening_reads_no_data(box, tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(LazyField, "__getitem__", read)
     cube = lab.SimulationCube.open(path)
     assert isinstance(cube.density, LazyField)
-    assert "on disk" in repr(cube)
     with pytest.raises(AssertionError, match="data were read"):
         lab.column_density(cube)
+
+
+def test_words_give_the_ranges_of_a_cube_in_a_file(box, tmp_path, monkeypatch):
+    cube = lab.SimulationCube.open(box.save(tmp_path / "cube.npy"))
+    low, high = box.density.min(), box.density.max()
+    assert f"n_H {low:.3g} .. {high:.3g} cm^-3 (on disk)" in repr(cube)
+    monkeypatch.setattr(simulation, "SHOWN_BYTES", box.density.nbytes - 1)
+    assert "n_H on disk [cm^-3]" in repr(cube)
+    monkeypatch.undo()
+    (tmp_path / "cube.npy").unlink()
+    assert "n_H no longer readable [cm^-3]" in repr(cube)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

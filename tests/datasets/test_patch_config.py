@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from polaris_lab import PatchConfig
@@ -21,6 +22,11 @@ def test_through_json_and_back():
         patch_size=32, validation_clouds=("a",), split_by="cloud", slab_position=0.5
     )
     assert from_dict(PatchConfig, json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_numpy_numbers_are_numbers():
+    config = PatchConfig(patch_size=np.int64(32), steepness=np.float32(3), weights=tuple(np.ones(3)))
+    assert to_dict(config) == to_dict(PatchConfig(patch_size=32, steepness=3.0, weights=(1.0, 1.0, 1.0)))
 
 
 def test_an_unknown_key_is_named():

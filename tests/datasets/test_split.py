@@ -33,6 +33,8 @@ def test_a_slab_thinner_than_a_patch_is_refused_with_the_numbers():
         match=r"one patch, 64 cells, got 0.2 of 128 cells along 'x' = 26; take validation_f.* >= 0.5",
     ):
         choose_slab(128, PatchConfig(patch_size=64), np.ones(128))
+    with pytest.raises(ValueError, match=r"along 'x' = 0; take validation_fraction >= 0\.2, or split_by"):
+        choose_slab(100, PatchConfig(patch_size=20, validation_fraction=1e-9), np.ones(100))
     with pytest.raises(ValueError, match="two patches of 64 cells side by side, got a box of 100 cells"):
         choose_slab(100, PatchConfig(patch_size=64), np.ones(100))
     with pytest.raises(ValueError, match="which leaves 10; take a smaller fraction"):

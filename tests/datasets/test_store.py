@@ -130,6 +130,27 @@ def test_a_dropped_patch_keeps_its_number(dataset, tmp_path, saved):
         assert again.indices("dropped").tolist() == [1, 9]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "error"),
+    [(np.arange(10) == 5, ValueError), ([1.7], ValueError), (3, ValueError), ([10], IndexError)],
+)
+def test_what_is_dropped_is_said_by_number(dataset, numbers, error):
+    """A mask taken for numbers would drop patches 0 and 1."""
+    before = dataset.table["split"].tolist()
+    with pytest.raises(error, match="indices: expected"):
+        dataset.drop(numbers)
+    assert dataset.table["split"].tolist() == before
+
+
+def test_masked_pixels_and_other_units_are_refused(images):
+    masked = {"column_density": np.ma.masked_less(images[0]["column_density"], 1e30)}
+    with pytest.raises(ValueError, match="column_density: expected a value in every pixel, got 2560 masked"):
+        PatchDataset.from_arrays(masked, images[1], pixel_size=PIXEL, split=0.2)
+    hot = {"column_density": images[0]["column_density"] * u.K}
+    with pytest.raises(u.UnitsError, match="column_density: expected a unit that converts to cm-2, got K"):
+        PatchDataset.from_arrays(hot, images[1], pixel_size=PIXEL, split=0.2)
+
+
 def test_words(dataset):
     assert "10 patches of 16 x 16 pixels of 0.05 pc: 6 training, 3 validation, 1 dropped" in repr(dataset)
     assert "column_density -&gt; mass_weighted_density" in dataset._repr_html_()

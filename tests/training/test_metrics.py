@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 from polaris_lab.training import metrics
 
@@ -189,3 +190,13 @@ def test_inputs_are_left_alone():
 def test_a_constant_prediction_still_has_scores():
     row = metrics.scores(np.full((1, 2, 2), 10.0), np.array([[[10.0, 20.0], [30.0, 40.0]]]))
     assert row["correlation"] == 0.0
+
+
+def test_quantities_are_converted_and_masked_pixels_unknown():
+    assert metrics.rmse_dex(WRONG * 1e6 / u.m**3, TRUE / u.cm**3) == pytest.approx(
+        metrics.rmse_dex(WRONG, TRUE)
+    )
+    masked = np.ma.masked_greater(WRONG, 200)
+    assert metrics.rmse_dex(masked, TRUE) == pytest.approx(metrics.rmse_dex(masked.filled(np.nan), TRUE))
+    with pytest.raises(u.UnitsError, match="predicted: expected a unit that converts to cm-3, got 1 / cm2"):
+        metrics.accuracy(WRONG / u.cm**2, TRUE)

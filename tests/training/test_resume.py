@@ -34,10 +34,10 @@ def dying_step(self, *arguments):
 loop._Loop.step = dying_step
 
 save_weights, line = folder.save_weights, folder._line
-def dying_weights(path, weights, *, epoch):
+def dying_weights(path, weights, *, epoch, blueprint):
     if moment == "after the checkpoint" and epoch == 2:
         die()
-    save_weights(path, weights, epoch=epoch)
+    save_weights(path, weights, epoch=epoch, blueprint=blueprint)
 folder.save_weights = dying_weights
 def dying_line(record):
     if record["epoch"] == 2 and moment == "in a line of the history":
@@ -171,6 +171,18 @@ def test_a_half_written_line_is_no_epoch(trained, tmp_path):
         ValueError, match=r"history\.jsonl: expected one record of an epoch in line 1, got '\{\]'"
     ):
         run.history()
+
+
+def test_a_copy_with_other_times_is_left_alone(trained, tmp_path, monkeypatch, caplog):
+    folder = shutil.copytree(trained.path, tmp_path / "run")
+    os.utime(folder / "history.jsonl", (1, 1))  # a copy may date the checkpoint after the history
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("polaris_lab.training.folder.lock", refuse)
+    assert len(Run.open(folder).history()) == 6
+    assert "half updated" not in caplog.text
 
 
 def test_a_read_only_run_opens(trained, tmp_path, monkeypatch, caplog):

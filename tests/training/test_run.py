@@ -183,6 +183,38 @@ def test_a_dataset_in_memory_is_kept_in_the_run(tmp_path, pairs, blueprint, conf
     assert moved.dataset().fingerprint == dataset.fingerprint
 
 
+@pytest.mark.parametrize("name", ["dataset.zarr", "mine.zarr"])
+def test_a_run_replaced_does_not_take_its_dataset_along(tmp_path, pairs, blueprint, config, name):
+    """Replacing a run deletes its folder: a dataset in there, given for the new run, must live on."""
+    run = tmp_path / "run"
+    dataset = PatchDataset.from_arrays(
+        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=0.3
+    )
+    config = dataclasses.replace(config, epochs=1)
+    Run.create(run, blueprint, dataset, config)
+    if name != "dataset.zarr":
+        dataset.save(run / name)
+    stored = PatchDataset.open(run / name)
+    replaced = Run.create(run, blueprint, stored, config, overwrite=True)
+    assert replaced.train(progress=False).state == "finished"
+    assert Run.open(run).dataset().fingerprint == dataset.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("blueprint", r"blueprint: expected a Blueprint, got dict; make one with"),
+        ("dataset", r"dataset: expected a PatchDataset, got dict; open one with PatchDataset\.open"),
+        ("config", r"config: expected a TrainingConfig, got dict; make one with"),
+    ],
+)
+def test_what_a_run_is_made_of(tmp_path, blueprint, dataset, config, name, message):
+    parts = {"blueprint": blueprint, "dataset": dataset, "config": config, name: {}}
+    with pytest.raises(TypeError, match=message):
+        Run.create(tmp_path / "run", **parts)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_stands_in_the_way_is_not_overwritten(run, tmp_path, blueprint, dataset, config):
     with pytest.raises(FileExistsError, match=r"got a run; go on with Run\.open.*overwrite=True"):
         Run.create(run.path, blueprint, dataset, config)
@@ -330,6 +362,27 @@ def test_weights_of_another_blueprint_are_refused(trained, tmp_path):
     change_json(run.path / "run.json", lambda data: data.update(blueprint=deeper.to_dict()))
     with pytest.raises(ValueError, match=r"expected the tensor"):
         Run.open(run.path).model()
+
+
+def test_weights_of_a_blueprint_with_equal_tensors_are_refused(trained, run, tmp_path):
+    """Another scale of the reference changes what the network computes, and no tensor."""
+
+    def change(data):
+        for node in data["blueprint"]["nodes"]:
+            if "scale" in node["settings"]:
+                node["settings"]["scale"] *= 2
+
+    finished = copy_of(trained, tmp_path / "other")
+    change_json(finished.path / "run.json", change)
+    with pytest.raises(
+        ValueError, match=r"best\.safetensors: expected weights of the blueprint with fingerp"
+    ):
+        Run.open(finished.path).model()
+    next(loop := run.epochs())
+    loop.close()
+    change_json(run.path / "run.json", change)
+    with pytest.raises(ValueError, match=r"last\.ckpt: expected weights of the blueprint with fingerprint"):
+        Run.open(run.path).train(progress=False)
 
 
 def test_weights_beyond_the_blueprint_are_refused(trained, tmp_path):

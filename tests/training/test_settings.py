@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 
 from polaris_lab.config import from_dict, to_dict
@@ -23,11 +24,22 @@ def test_configuration_survives_json():
     assert from_dict(TrainingConfig, to_dict(config)) == config
 
 
+def test_numpy_numbers_are_numbers():
+    config = TrainingConfig(epochs=np.int64(7), learning_rate=np.float32(0.5))
+    assert to_dict(config) == to_dict(TrainingConfig(epochs=7, learning_rate=0.5))
+
+
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
         ({"epochs": 0}, "epochs: expected a whole number"),
         ({"batch_size": 2.5}, "batch_size: expected a whole number"),
+        ({"batch_size": None}, "batch_size: expected a whole number"),
+        ({"learning_rate": "0.1"}, "learning_rate: expected a number above 0 and below inf, got '0.1'"),
+        ({"learning_rate": None}, "learning_rate: expected a number"),
+        ({"momentum": "high"}, "momentum: expected a number from 0"),
+        ({"weight_decay": True}, "weight_decay: expected a number from 0"),
+        ({"augment": "no"}, "augment: expected True or False, got 'no'"),
         ({"early_stopping": 0}, "early_stopping: expected a whole number"),
         ({"learning_rate": 0.0}, "learning_rate: expected a number above 0"),
         ({"learning_rate": float("nan")}, "learning_rate: expected a number above 0"),

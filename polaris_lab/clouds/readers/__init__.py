@@ -163,7 +163,7 @@ def save_cube(cube: SimulationCube, path: str | Path, *, overwrite: bool = False
     >>> cube = SimulationCube(np.full((4, 4, 4), 100.0), cell_size=0.05 * u.pc, name="slab")
     >>> written = save_cube(cube, Path(tempfile.mkdtemp()) / "slab.h5")
     >>> open_cube(written)
-    SimulationCube('slab': 4 x 4 x 4 cells of 0.05 pc, 0.2 x 0.2 x 0.2 pc (z, y, x); n_H on disk [cm^-3]; no temperature; no velocity)
+    SimulationCube('slab': 4 x 4 x 4 cells of 0.05 pc, 0.2 x 0.2 x 0.2 pc (z, y, x); n_H 100 .. 100 cm^-3 (on disk); no temperature; no velocity)
     """
     path = Path(path)
     writer = _format(path)

@@ -148,7 +148,7 @@ def unit_factor(unit: str | u.UnitBase, field: str, where: str) -> float:
         raise u.UnitsError(
             f'{where}: expected a unit that converts to "{FIELD_UNITS[field]}"'
             + (' or "g cm-3"' if field == "density" else "")
-            + f', got "{parsed or "no unit"}"; state the right one with units={{"{field}": "..."}}'
+            + f', got "{str(parsed) or "no unit"}"; state the right one with units={{"{field}": "..."}}'
         )
     return float(parsed.to(target))
 
