@@ -205,8 +205,9 @@ def test_a_cluster_gives_the_same(turbulent_cloud, line, monkeypatch):
 def test_a_failure_leaves_nothing_behind(turbulent_cloud, line, tmp_path, monkeypatch):
     source = turbulent_cloud()
     np.save(tmp_path / "t.npy", np.where(np.arange(16) == 9, -1, source.temperature).astype(np.float32))
+    np.save(tmp_path / "n.npy", source.density)
     cube = type(source)(
-        source.density,
+        np.load(tmp_path / "n.npy", mmap_mode="r"),
         cell_size=source.cell_size,
         temperature=np.load(tmp_path / "t.npy", mmap_mode="r"),
         velocity=source.velocity,
@@ -216,7 +217,7 @@ def test_a_failure_leaves_nothing_behind(turbulent_cloud, line, tmp_path, monkey
         synthesize_ppv(
             cube, line, abundance=1e-6, velocity=[0] * KMS, output=tmp_path / "out.fits", progress=False
         )
-    assert [item.name for item in tmp_path.iterdir()] == ["t.npy"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["n.npy", "t.npy"]
 
 
 def test_bad_outputs_are_refused_before_the_work(turbulent_cloud, line, tmp_path):
