@@ -164,7 +164,10 @@ def add_noise(
     if beam is not None:
         noise = np.array(convolve_beam(ppv.with_data(noise, header=None), beam).data)
         noise /= noise.std()
-    return ppv.with_data((np.asarray(ppv.data) + level * noise).astype(ppv.data.dtype))
+    note = {"noise_rms_K": float(np.hypot(level, ppv.provenance.get("noise_rms_K", 0.0)))}
+    return ppv.with_data(
+        (np.asarray(ppv.data) + level * noise).astype(ppv.data.dtype), provenance=ppv.provenance | note
+    )
 
 
 def add_baseline(ppv: PPVCube, offset: u.Quantity, *, order: int = 0, seed: int | None = None) -> PPVCube:
@@ -299,7 +302,8 @@ def place_on_sky(ppv: PPVCube, center: SkyCoord, *, distance: u.Quantity) -> PPV
     if "beam_fwhm_pc" in ppv.provenance:
         beam = ppv.provenance["beam_fwhm_pc"] / ppv.pixel_size.value * size.to_value(u.deg)
         header["BMAJ"], header["BMIN"], header["BPA"] = beam, beam, 0.0
-    return ppv.with_data(ppv.data, header=header, pixel_size=size)
+    note = {"distance_pc": positive(distance, u.pc, "distance")}
+    return ppv.with_data(ppv.data, header=header, pixel_size=size, provenance=ppv.provenance | note)
 
 
 def resample_to(ppv: PPVCube, header: fits.Header | WCS, shape: tuple[int, int]) -> PPVCube:

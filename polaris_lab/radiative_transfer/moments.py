@@ -211,6 +211,8 @@ def channel_maps(ppv: PPVCube, *, channels: int = 9) -> tuple[np.ndarray, np.nda
     total = np.array([np.nansum(np.abs(np.asarray(channel))) for channel in ppv.data])
     share = np.cumsum(total) / max(total.sum(), 1e-300)
     first, last = int(np.searchsorted(share, 0.005)), int(np.searchsorted(share, 0.995))
+    if not total.any():  # nothing shines: all channels
+        first, last = 0, len(total)
     edges = np.linspace(first, min(last, len(total) - 1) + 1, channels + 1).round().astype(int)
     pairs = [(a, b) for a, b in itertools.pairwise(edges) if b > a]
     velocity = np.array([ppv.velocity[a:b].mean() for a, b in pairs])

@@ -30,6 +30,7 @@ CARDS = {
     "in_cell_velocity": ("INCELLV", "velocity inside a cell"),
     "channel": ("CHANNEL", "what a channel is"),
     "background_K": ("TBACK", "[K] black body behind, subtracted"),
+    "noise_rms_K": ("NOISERMS", "[K] thermal noise that was added"),
     "source": ("ORIGIN", "cube of the gas"),
     "polaris_lab": ("CREATOR", "version of polaris_lab"),
 }
@@ -73,6 +74,8 @@ def fits_header(ppv: PPVCube, *, distance: u.Quantity | None = None) -> fits.Hea
         for key in ("BMAJ", "BMIN", "BPA", "OBJECT", "TELESCOP"):
             if key in ppv.header:
                 header[key] = ppv.header[key]
+        if "distance_pc" in ppv.provenance:
+            header["DISTPC"] = (ppv.provenance["distance_pc"], "[pc] distance")
     else:
         _nominal_sky(header, ppv, distance)
     header["WCSAXES"] = 3
@@ -92,8 +95,15 @@ def fits_header(ppv: PPVCube, *, distance: u.Quantity | None = None) -> fits.Hea
         header["LOSAXIS"] = (ppv.axis, "line of sight; observer before index 0")
     for key, (name, comment) in CARDS.items():
         if key in ppv.provenance:
-            header[name] = (ppv.provenance[key], comment)
+            header[name] = (_printable(ppv.provenance[key]), comment)
     return header
+
+
+def _printable(value: Any) -> Any:
+    """Write a text in the characters that a FITS header may hold: "nuage é" becomes "nuage ?"."""
+    if not isinstance(value, str):
+        return value
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in value)
 
 
 def _nominal_sky(header: fits.Header, ppv: PPVCube, distance: u.Quantity | None) -> None:
