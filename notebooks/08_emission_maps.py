@@ -177,10 +177,9 @@ print(f"in the 1 % of the pixels with the largest column density: {np.median(see
 figures.correlation(N_H, W, y_label="W [K km s^-1]")
 
 # %% [markdown]
-# The relation bends and spreads: towards dense gas $W$ hardly grows while $N_\mathrm{H}$ does. And the report's uniform abundance is
-# kind. In cold gas above about 10⁵ cm⁻³ CO freezes onto dust grains, and the densest gas, the one that the
-# density map is about, goes dark in the line. The dust that gives $N_\mathrm{H}$ stays. So the line adds the velocities, the
-# column density keeps the count, and a network should be given both.
+# The relation bends and spreads: where the column is large, $W$ grows more slowly than $N_\mathrm{H}$. And the report's
+# uniform abundance is kind. In cold gas above about 10⁵ cm⁻³ CO freezes onto dust grains and is gone from the densest gas,
+# the one that the density map is about. **Predict:** on the line of sight that loses most, how much darker is $W$?
 
 # %%
 depleted = freeze_out(cube, abundance, density=1e5 / u.cm**3)
@@ -192,13 +191,17 @@ print(
 )
 
 # %% [markdown]
+# Hardly any of it shows: what froze was hidden behind opaque gas before. (In the thinner C¹⁸O it does show: try
+# it.) So the line cannot count the gas of a core, whether it is frozen or not, while the dust that gives $N_\mathrm{H}$ stays
+# transparent. The line adds the velocities, the column density keeps the count: a network should be given both.
+#
 # **Exercise.** Set `molecule = "12CO"` and `abundance = 1e-4` in the parameters cell and run all. Which figure changes most?
 #
 # <details><summary>Solution</summary>
 #
-# The ray: it becomes opaque within a cell or two of the first gas that it meets, so the brightness tells the
-# temperature of a surface and hardly the amount of gas behind. The share of the thin brightness that is seen falls.
-# The isotopologue is chosen for what it does *not* hide.
+# The correlation: the share of the thin brightness that is seen falls to a few per cent, because the line is opaque
+# nearly everywhere and tells the temperature of a surface rather than the amount of gas behind it. The rare
+# isotopologue is chosen for what it does *not* hide.
 #
 # </details>
 #
