@@ -64,6 +64,17 @@ QUICK = {
 """Settings of ``--quick``: the same way in less than a minute, with a rougher network."""
 
 
+CLOUDS = {
+    "log10 of the mean density [cm^-3]": (2.5, 3.5),
+    "Mach number": (4.0, 10.0),
+    "compressive fraction": (0.15, 0.5),
+    "turnover times": (0.6, 1.0),
+    "width of the density PDF": (1.0, 1.6),
+    "slope of its tail": (1.6, 2.6),
+}
+"""Ranges that the clouds are drawn from, evenly and in this order."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder to write (default: demo)")
@@ -184,16 +195,20 @@ class Demo:
         from polaris_lab.clouds import synthetic_cloud
 
         rng = np.random.default_rng([self.config.seed, index])
+        seed = int(rng.integers(2**31))
+        log_density, mach, compressive, turnovers, width, slope = (
+            rng.uniform(*limits) for limits in CLOUDS.values()
+        )
         return synthetic_cloud(
             size,
-            seed=int(rng.integers(2**31)),
+            seed=seed,
             box_size=size * self.config.pixel_size_pc * u.pc,
-            mean_density=10 ** rng.uniform(2.5, 3.5) * u.cm**-3,
-            mach_number=rng.uniform(4, 10),
-            compressive_fraction=rng.uniform(0.15, 0.5),
-            turnover_times=rng.uniform(0.6, 1.0),
-            pdf_width=rng.uniform(1.0, 1.6),
-            tail_slope=rng.uniform(1.6, 2.6),
+            mean_density=10**log_density * u.cm**-3,
+            mach_number=mach,
+            compressive_fraction=compressive,
+            turnover_times=turnovers,
+            pdf_width=width,
+            tail_slope=slope,
             name=f"cloud {index}",
         )
 
@@ -275,7 +290,21 @@ class Demo:
             observation=observed.observation,
             prediction=prediction,
             truth=observed.density,
+            seed=self.config.seed,
+            facts=self.facts(),
         )
+
+    def facts(self) -> dict[str, str]:
+        """Return what the clouds and the map were, for the report."""
+        config = self.config
+        drawn = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in CLOUDS.items())
+        return {
+            "clouds": f"{config.training_clouds} for training and {config.validation_clouds} for validation, synthetic "
+            f"turbulence of {config.cloud_size}³ cells of {config.pixel_size_pc:g} pc",
+            "each drawn from": drawn,
+            "observed cloud": f"one more, of {config.map_size}³ cells, seen along z at {config.distance_pc:g} pc through a "
+            f"beam of {config.beam_pixels:g} pixels (FWHM), with noise of {config.noise:.0%} and a corner without data",
+        }
 
     def farewell(self, answer: dict[str, Any]) -> str:
         """Return what the demo says at its end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 from astropy.io import fits
@@ -58,6 +59,8 @@ def test_the_density_map_stands_on_the_grid_of_the_observation(demo_folder):
 def test_the_report_is_one_page_that_asks_nothing_outside(demo_folder):
     page = (demo_folder / "report.html").read_text(encoding="utf-8")
     assert "power law" in page
+    assert "Mach number 4 to 10" in page
+    assert "<td>–</td>" not in page
     assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)\s*=\s*["'](?:https?:)?//""", page)
 
 
@@ -100,6 +103,34 @@ def test_predict_keeps_an_existing_file(demo_folder, tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert lab.Prediction.open(taken).run_fingerprint == lab.Run.open(demo_folder / "run").fingerprint
+
+
+def test_predict_never_writes_over_its_map(demo_folder, tmp_path, capsys):
+    precious = tmp_path / "map.fits"
+    shutil.copy(demo_folder / "observation.fits", precious)
+    before = precious.read_bytes()
+    words = ["predict", str(precious), "--distance", "300 pc", "--species", "H2", "--overwrite"]
+    assert main([*words, "--run", str(demo_folder / "run"), "--output", str(precious)]) == 1
+    assert precious.read_bytes() == before
+    assert "the map itself" in capsys.readouterr().err
+
+
+def test_a_map_that_is_refused_leaves_no_folder(demo_folder, tmp_path, capsys):
+    broken = tmp_path / "map.fits"
+    broken.touch()
+    words = [
+        "predict",
+        str(broken),
+        "--distance",
+        "300 pc",
+        "--species",
+        "H2",
+        "--run",
+        str(demo_folder / "run"),
+    ]
+    assert main([*words, "--output", str(tmp_path / "new" / "out.fits")]) == 1
+    assert "empty file" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_farther_cloud_is_thinner(demo_folder, tmp_path):
