@@ -154,6 +154,20 @@ def test_what_stands_in_the_way_is_not_overwritten(run, tmp_path, blueprint, dat
     assert Run.create(run.path, blueprint, dataset, config, overwrite=True).state == "new"
 
 
+def test_only_what_a_cut_off_creation_left_is_cleared_away(tmp_path, blueprint, dataset, config):
+    partial = tmp_path / "run.partial"
+    partial.mkdir()
+    for name in ("run.json", ".last.ckpt.1234.tmp", "dataset.zarr.partial"):
+        (partial / name).touch()
+    assert Run.create(tmp_path / "run", blueprint, dataset, config).state == "new"
+    assert not partial.exists()
+    partial.mkdir()
+    (partial / "chapter.tex").touch()
+    with pytest.raises(FileExistsError, match=r"run\.partial: expected nothing, .*left alone"):
+        Run.create(tmp_path / "run", blueprint, dataset, config, overwrite=True)
+    assert (partial / "chapter.tex").exists()
+
+
 def test_a_creation_that_fails_leaves_nothing(tmp_path, dataset, blueprint, config, monkeypatch):
     with pytest.raises(ValueError, match=r"batch_size: expected at most the 17"):
         Run.create(tmp_path / "run", blueprint, dataset, dataclasses.replace(config, batch_size=18))
