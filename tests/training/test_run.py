@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import re
 import shutil
 import threading
 
@@ -199,6 +200,15 @@ def test_a_diverging_training_keeps_the_last_good_epoch(run, monkeypatch):
     monkeypatch.undo()
     assert Run.open(run.path).train(progress=False).state == "finished"
     assert run.failure is None
+
+
+def test_a_run_deleted_while_it_trains_does_not_come_back_as_a_stub(run):
+    epochs = run.epochs()
+    next(epochs)
+    shutil.rmtree(run.path)
+    with pytest.raises(OSError, match=re.escape(run.path.name)):
+        list(epochs)
+    assert not (run.path / "failure.json").exists()
 
 
 def test_early_stopping_ends_the_run_at_its_best(tmp_path, blueprint, dataset, config, monkeypatch):
