@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
                 answer = command.run(arguments)
-        except KeyboardInterrupt:
-            message = "interrupted; what was reported as done is kept"
+        except KeyboardInterrupt as interrupt:
+            message = str(interrupt) or "interrupted; what was reported as done is kept"
             if arguments.json:
                 _print_json(_as_error("KeyboardInterrupt", message))
             print(message, file=sys.stderr)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -317,11 +318,22 @@ class Demo:
             ("report", f"{answer['report']}   <- open this in a browser"),
         ]
         places = "\n".join(f"  {label:<13} {path}" for label, path in rows)
+        program = program_name()
         return (
             f"\nOn clouds that it never saw, the network is within 0.3 dex on {network['accuracy_0.3']:.1%} of the pixels "
             f"(power law {power_law['accuracy_0.3']:.1%}); rms error {network['rmse_dex']:.3f} dex ({power_law['rmse_dex']:.3f}).\n"
             f"{places}\n\nTry next:\n"
             "  make lab                                   the notebooks\n"
-            f'  polaris-lab predict YOUR_MAP.fits --distance "300 pc" --species H2 --run {self.run_path} --output density.fits\n'
-            f"  polaris-lab serve training {self.run_path}       the training, live\n"
+            f'  {program} predict YOUR_MAP.fits --distance "300 pc" --species H2 --run {self.run_path} --output density.fits\n'
+            f"  {program} serve training {self.run_path}       the training, live\n"
         )
+
+
+def program_name() -> str:
+    """Return how to call this program here: by its name where the shell finds it, else by its path."""
+    beside = Path(sys.executable).with_name("polaris-lab")
+    found = shutil.which("polaris-lab")
+    if found is not None and (not beside.exists() or Path(found).samefile(beside)):
+        return "polaris-lab"
+    here = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
+    return str(here) if beside.exists() else f"{sys.executable} -m polaris_lab.cli"

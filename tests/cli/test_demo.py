@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
 import polaris_lab as lab
 from polaris_lab.cli import main
+from polaris_lab.cli.demo import program_name
 
 
 def test_leaves_every_artefact(demo_folder):
@@ -82,6 +86,18 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, capsys):
     assert main(["demo", "--quick", "--overwrite", "--output", str(tmp_path)]) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     assert "no demo made" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_next_commands_can_be_typed_as_they_stand(tmp_path, monkeypatch, known):
+    """After `make demo` no shell knows polaris-lab until the environment is activated."""
+    beside = tmp_path / "bin" / "polaris-lab"
+    beside.parent.mkdir()
+    beside.touch()
+    monkeypatch.setattr(sys, "executable", str(beside.with_name("python")))
+    monkeypatch.setattr(shutil, "which", lambda _: str(beside) if known else None)
+    monkeypatch.chdir(tmp_path)
+    assert program_name() == ("polaris-lab" if known else str(Path("bin") / "polaris-lab"))
 
 
 def test_predict_without_a_run_names_the_remedy(demo_folder, tmp_path, monkeypatch, capsys):
