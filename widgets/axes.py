@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import holoviews as hv
@@ -164,24 +165,29 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return fitting
 
 
-def ticks_of_axis(low: float, high: float, *, length: int) -> list[tuple[float, str]]:
-    """Return values and labels for a logarithmic axis, as many as its length [px] has room for.
+def label_log_axes(
+    x: tuple[float, float], y: tuple[float, float], *, length: int
+) -> Callable[[Any, Any], None]:
+    """Return a HoloViews hook that labels two logarithmic axes, as densely as their length [px] has room for.
 
     Bokeh's own ticks are even steps where an axis spans less than two decades: their labels overlap.
-
-    Examples
-    --------
-    >>> ticks_of_axis(5e20, 4e22, length=320)
-    [(1e+21, '10²¹'), (3e+21, '3×10²¹'), (1e+22, '10²²'), (3e+22, '3×10²²')]
     """
-    return [(tick, power_of_ten(tick)) for tick in log_ticks(low, high, most=max(2, length // 55))]
+
+    def hook(plot: Any, _element: Any) -> None:
+        for axis, limits in ((plot.state.xaxis, x), (plot.state.yaxis, y)):
+            axis.update(**ticks_of_scale(*limits, log=True, width=length))
+
+    return hook
 
 
 def ticks_of_scale(low: float, high: float, *, log: bool, width: int) -> dict[str, Any]:
-    """Return the ticks of a colour bar as Bokeh options, as many as its width [px] has room for."""
+    """Return the ticks of a colour bar or an axis as Bokeh options, as many as its width [px] has room for."""
     if not log:
         return {}
     from bokeh.models import FixedTicker
 
-    labels = dict(ticks_of_axis(low, high, length=width))
-    return {"ticker": FixedTicker(ticks=list(labels)), "major_label_overrides": labels}
+    ticks = log_ticks(low, high, most=max(2, width // 55))
+    return {
+        "ticker": FixedTicker(ticks=ticks),
+        "major_label_overrides": {tick: power_of_ten(tick) for tick in ticks},
+    }

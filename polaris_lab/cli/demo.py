@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +63,17 @@ QUICK = {
     "base_filters": 8,
 }
 """Settings of ``--quick``: the same way in less than a minute, with a rougher network."""
+
+
+CLOUDS = {
+    "log10 of the mean density [cm^-3]": (2.5, 3.5),
+    "Mach number": (4.0, 10.0),
+    "compressive fraction": (0.15, 0.5),
+    "turnover times": (0.6, 1.0),
+    "width of the density PDF": (1.0, 1.6),
+    "slope of its tail": (1.6, 2.6),
+}
+"""Ranges that the clouds are drawn from, evenly and in this order."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -184,16 +196,20 @@ class Demo:
         from polaris_lab.clouds import synthetic_cloud
 
         rng = np.random.default_rng([self.config.seed, index])
+        seed = int(rng.integers(2**31))
+        log_density, mach, compressive, turnovers, width, slope = (
+            rng.uniform(*limits) for limits in CLOUDS.values()
+        )
         return synthetic_cloud(
             size,
-            seed=int(rng.integers(2**31)),
+            seed=seed,
             box_size=size * self.config.pixel_size_pc * u.pc,
-            mean_density=10 ** rng.uniform(2.5, 3.5) * u.cm**-3,
-            mach_number=rng.uniform(4, 10),
-            compressive_fraction=rng.uniform(0.15, 0.5),
-            turnover_times=rng.uniform(0.6, 1.0),
-            pdf_width=rng.uniform(1.0, 1.6),
-            tail_slope=rng.uniform(1.6, 2.6),
+            mean_density=10**log_density * u.cm**-3,
+            mach_number=mach,
+            compressive_fraction=compressive,
+            turnover_times=turnovers,
+            pdf_width=width,
+            tail_slope=slope,
             name=f"cloud {index}",
         )
 
@@ -275,7 +291,21 @@ class Demo:
             observation=observed.observation,
             prediction=prediction,
             truth=observed.density,
+            seed=self.config.seed,
+            facts=self.facts(),
         )
+
+    def facts(self) -> dict[str, str]:
+        """Return what the clouds and the map were, for the report."""
+        config = self.config
+        drawn = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in CLOUDS.items())
+        return {
+            "clouds": f"{config.training_clouds} for training and {config.validation_clouds} for validation, synthetic "
+            f"turbulence of {config.cloud_size}³ cells of {config.pixel_size_pc:g} pc",
+            "each drawn from": drawn,
+            "observed cloud": f"one more, of {config.map_size}³ cells, seen along z at {config.distance_pc:g} pc through a "
+            f"beam of {config.beam_pixels:g} pixels (FWHM), with noise of {config.noise:.0%} and a corner without data",
+        }
 
     def farewell(self, answer: dict[str, Any]) -> str:
         """Return what the demo says at its end."""
@@ -288,11 +318,22 @@ class Demo:
             ("report", f"{answer['report']}   <- open this in a browser"),
         ]
         places = "\n".join(f"  {label:<13} {path}" for label, path in rows)
+        program = program_name()
         return (
             f"\nOn clouds that it never saw, the network is within 0.3 dex on {network['accuracy_0.3']:.1%} of the pixels "
             f"(power law {power_law['accuracy_0.3']:.1%}); rms error {network['rmse_dex']:.3f} dex ({power_law['rmse_dex']:.3f}).\n"
             f"{places}\n\nTry next:\n"
             "  make lab                                   the notebooks\n"
-            f'  polaris-lab predict YOUR_MAP.fits --distance "300 pc" --species H2 --run {self.run_path} --output density.fits\n'
-            f"  polaris-lab serve training {self.run_path}       the training, live\n"
+            f'  {program} predict YOUR_MAP.fits --distance "300 pc" --species H2 --run {self.run_path} --output density.fits\n'
+            f"  {program} serve training {self.run_path}       the training, live\n"
         )
+
+
+def program_name() -> str:
+    """Return how to call this program here: by its name where the shell finds it, else by its path."""
+    beside = Path(sys.executable).with_name("polaris-lab")
+    found = shutil.which("polaris-lab")
+    if found is not None and (not beside.exists() or Path(found).samefile(beside)):
+        return "polaris-lab"
+    here = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
+    return str(here) if beside.exists() else f"{sys.executable} -m polaris_lab.cli"

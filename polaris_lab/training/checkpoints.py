@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polaris_lab.config import write_bytes
+from polaris_lab.config import canonical_json, write_bytes
 
 ANOTHER_BLUEPRINT = (
     "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
@@ -56,7 +57,9 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], *, epoch: int, bluep
     """Write the weights of an epoch as safetensors, with the fingerprint of the blueprint they belong to."""
     from safetensors.torch import save
 
-    write_bytes(path, save(dict(weights), metadata={"epoch": str(epoch), "blueprint": blueprint}))
+    # one entry: safetensors writes several in a random order, and equal runs shall have equal files
+    metadata = {"run": canonical_json({"blueprint": blueprint, "epoch": epoch})}
+    write_bytes(path, save(dict(weights), metadata=metadata))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -88,12 +91,13 @@ def weights_epoch(path: Path) -> int | None:
         raise ValueError(_damaged(path, error)) from error
 
 
-def weights_metadata(path: Path) -> dict[str, str]:
-    """Return what a file of weights says of itself: "epoch" and "blueprint"."""
+def weights_metadata(path: Path) -> dict[str, Any]:
+    """Return what a file of weights says of itself: "epoch" and (but for the first runs) "blueprint"."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+        metadata = file.metadata() or {}
+    return json.loads(metadata["run"]) if "run" in metadata else metadata
 
 
 def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:

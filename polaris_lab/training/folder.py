@@ -12,6 +12,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,30 @@ class RunDescription:
     dataset: DatasetReference
     parameters: int
     provenance: dict
+
+
+def begin_creation(path: Path) -> Path:
+    """Make the folder in which the run at `path` is put together, in place of one of a creation that was cut off.
+
+    Raises
+    ------
+    FileExistsError
+        If something else has its name.
+    """
+    partial = path.with_name(path.name + ".partial")
+    if partial.exists():
+        ours = (DESCRIPTION, HISTORY, CHECKPOINT, OWN_DATASET)
+        others = partial.is_file() or [
+            entry.name for entry in partial.iterdir() if not entry.name.lstrip(".").startswith(ours)
+        ]
+        if others:
+            raise FileExistsError(
+                f"{partial}: expected nothing, or what a creation that was cut off left, got something else, which is "
+                "left alone; choose another path for the run"
+            )
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    return partial
 
 
 def refer_to(dataset: Any, dataset_path: Path, run_path: Path) -> DatasetReference:

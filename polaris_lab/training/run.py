@@ -95,9 +95,7 @@ class Run:
         path, config = Path(path), TrainingConfig() if config is None else config
         check_kinds(blueprint, dataset, config)
         _check_free(path, overwrite=overwrite)
-        partial = path.with_name(path.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)  # of a creation that was cut off
-        partial.mkdir(parents=True)
+        partial = files.begin_creation(path)
         try:
             prepare(partial, path, blueprint, dataset, config)
             if path.exists():

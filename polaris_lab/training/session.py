@@ -90,8 +90,12 @@ def start(
         except _StopRequested:
             logger.info("%s: stopped on request after %d epochs", run.path, len(run.history()))
         except Exception as error:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            write_json(run.path / files.FAILURE, {"message": f"{type(error).__name__}: {error}", "time": now})
+            if (
+                run.path / files.DESCRIPTION
+            ).exists():  # a run deleted meanwhile is not to come back as a stub
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                message = f"{type(error).__name__}: {error}"
+                write_json(run.path / files.FAILURE, {"message": message, "time": now})
             raise
         finally:
             stop.unlink(missing_ok=True)
