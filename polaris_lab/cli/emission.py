@@ -160,7 +160,8 @@ def open_gas(arguments: argparse.Namespace) -> SimulationCube:
             raise ValueError(
                 f'{arguments.cube}: expected the size of a cell, the file does not state it; give --cell-size "0.05 pc"'
             ) from error
-        raise
+        remedy = re.sub(r'(field|unit)s=\{"(\w+)": "([^"]*)"\}', r'--\1 "\2=\3"', str(error))
+        raise type(error)(remedy) from error
     if arguments.axis not in cube.velocity:
         carried = ", ".join(f"velocity_{axis}" for axis in cube.velocity) or "no velocity"
         remedy = " or ".join(f"--axis {axis}" for axis in cube.velocity)

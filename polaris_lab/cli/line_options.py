@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MOST_CHANNELS = 100_000
 """More of them are taken for a slip of the pen."""
 
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+"""A number as it is written in an option."""
+
 VELOCITY_EXAMPLE = '"-5 5 0.1 km/s"'
 
 
@@ -66,8 +69,7 @@ def parse_velocity(text: str | None) -> u.Quantity | None:
     """
     if text is None:
         return None
-    number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-    found = re.fullmatch(rf"\s*({number})[\s,:]+({number})[\s,:]+({number})\s*(.*?)\s*", text)
+    found = re.fullmatch(rf"\s*({NUMBER})[\s,:]+({NUMBER})[\s,:]+({NUMBER})\s*(.*?)\s*", text)
     if not found:
         raise ValueError(
             f"--velocity: expected lowest and highest channel, step and unit such as {VELOCITY_EXAMPLE}, got {text!r}"
@@ -122,12 +124,13 @@ def parse_quantity(
     """
     units = (units,) if isinstance(units, str) else units
     try:
-        value = u.Quantity(text)
-    except (TypeError, ValueError) as error:
+        number, unit = re.fullmatch(rf"\s*({NUMBER})\s*([A-Za-z].*|)", text).groups()
+        value = float(number) * u.Unit(unit)
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f'{option}: expected a number and a unit such as "{example}", got {text!r}'
         ) from error
-    if value.shape or not any(value.unit.is_equivalent(unit) for unit in units):
+    if not any(value.unit.is_equivalent(unit) for unit in units):
         raise ValueError(
             f'{option}: expected a number in {" or ".join(units)} such as "{example}", got {text!r}; '
             "the unit is not optional"

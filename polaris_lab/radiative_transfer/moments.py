@@ -209,7 +209,7 @@ def channel_maps(ppv: PPVCube, *, channels: int = 9) -> tuple[np.ndarray, np.nda
         Mean brightness temperature [K].
     """
     total = np.array([np.nansum(np.abs(np.asarray(channel))) for channel in ppv.data])
-    share = np.cumsum(total) / max(total.sum(), 1e-300)
+    share = np.cumsum(total, dtype=np.float64) / (total.sum() or 1.0)
     first, last = int(np.searchsorted(share, 0.005)), int(np.searchsorted(share, 0.995))
     if not total.any():  # nothing shines: all channels
         first, last = 0, len(total)
