@@ -29,9 +29,8 @@ class DemoConfig:
     """How large the demonstration is, and from which seed everything follows."""
 
     cloud_size: int = 96
-    """Cells along a side of the clouds of the training set."""
-    map_size: int = 128
-    """Cells along a side of the cloud that is observed."""
+    """Cells along a side of every cloud, the observed one too: a network cannot see how deep a cloud is, and
+    gives the clouds it sees the depth of its training clouds."""
     patch_size: int = 48
     pixel_size_pc: float = 0.025
     training_clouds: int = 12
@@ -52,7 +51,6 @@ class DemoConfig:
 
 QUICK = {
     "cloud_size": 64,
-    "map_size": 64,
     "patch_size": 32,
     "training_clouds": 8,
     "validation_clouds": 3,
@@ -237,7 +235,7 @@ class Demo:
         from polaris_lab.observations import observe_cube
 
         unseen = self._cloud(
-            self.config.training_clouds + self.config.validation_clouds, self.config.map_size
+            self.config.training_clouds + self.config.validation_clouds, self.config.cloud_size
         )
         return observe_cube(
             unseen,
@@ -303,7 +301,7 @@ class Demo:
             "clouds": f"{config.training_clouds} for training and {config.validation_clouds} for validation, synthetic "
             f"turbulence of {config.cloud_size}³ cells of {config.pixel_size_pc:g} pc",
             "each drawn from": drawn,
-            "observed cloud": f"one more, of {config.map_size}³ cells, seen along z at {config.distance_pc:g} pc through a "
+            "observed cloud": f"one more, of {config.cloud_size}³ cells, seen along z at {config.distance_pc:g} pc through a "
             f"beam of {config.beam_pixels:g} pixels (FWHM), with noise of {config.noise:.0%} and a corner without data",
         }
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tqdm.auto import tqdm
 from polaris_lab.clouds import SimulationCube
 from polaris_lab.config import SCHEMA, Provenance, fingerprint, to_dict
 from polaris_lab.datasets.arrays import UNITS, shuffled_split
+from polaris_lab.datasets.emission import LineFaces, check_gas, gas_sha256, line_recipe, velocity_axis
+from polaris_lab.datasets.emission_config import LINE_UNITS
 from polaris_lab.datasets.growing import (
     KIND,
     GrowingDataset,
@@ -55,7 +58,8 @@ def build_dataset(
     cubes : SimulationCube, path, or a sequence of them
         Clouds of one cell size. With ``split_by="cloud"`` at least two.
     config : PatchConfig or None
-        The choices; None for the defaults.
+        The choices; None for the defaults. With quantities of a line ("ppv_cube" ...) the cubes need their
+        temperature and the velocity along each line of sight; the line cube of a whole face is computed at a time.
     path : path
         Folder of the dataset, by custom ending in ``.zarr``.
     progress : bool
@@ -77,7 +81,8 @@ def build_dataset(
     InUseError
         If another process is building it.
     ValueError
-        If cell sizes differ, two clouds are the same or have the same name, or no patch was accepted.
+        If cell sizes differ, two clouds are the same or have the same name, a cloud lacks what a line needs, or no
+        patch was accepted.
 
     References
     ----------
@@ -90,23 +95,32 @@ def build_dataset(
     cubes = _opened(cubes)
     names = _names(cubes)
     cell_size_pc = _one_cell_size(cubes, names)
+    emission = config.line_emission
+    if emission is not None:
+        check_gas(cubes, names, config.used_lines_of_sight)
     for cube in cubes:
         check_shape(cube.shape, config)
     held_out = held_out_clouds(names, config) if config.split_by == "cloud" else ()
     if path.exists() and not overwrite:
         check_free(path, "")  # refused before the clouds are read
-    sources = _sources(cubes, names, progress)
-    manifest = _manifest(config, sources, cell_size_pc)
+    sources = _sources(cubes, names, progress, config.used_lines_of_sight if emission else ())
+    velocity, channels = (
+        velocity_axis(cubes, emission, config.used_lines_of_sight) if emission else (None, "")
+    )
+    manifest = _manifest(config, sources, cell_size_pc, velocity, channels)
     check_free(path, manifest["fingerprint"], overwrite=overwrite)
     if finish_interrupted_rename(path, manifest["fingerprint"], overwrite=overwrite):
         return PatchDataset.open(path)
+    if channels:
+        logger.info("%s: velocity axis of %s", path, channels)
     tasks = [(cube, config, name in held_out) for cube, name in zip(cubes, names, strict=True)]
     found = map_tasks(_search, tasks, client=client, workers=1 if client is None else None)
     with GrowingDataset.begin(
-        path, manifest, {name: UNITS[name] for name in config.quantities}, overwrite=overwrite
+        path, manifest, manifest["units"], velocity=velocity, overwrite=overwrite
     ) as growing:
         try:
-            selection, slabs = _write(growing, found, names, progress)
+            lines = _lines(growing, config, velocity, client, progress)
+            selection, slabs = _write(growing, found, dict(zip(names, cubes, strict=True)), lines, progress)
             _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
             logger.info("%s: %s", path, selection_in_words(selection))
         except BaseException:
@@ -122,7 +136,7 @@ def _search(task: tuple[SimulationCube, PatchConfig, bool]) -> dict[str, Any]:
     proposals = propose_patches(cube, config, held_out=held_out)
     return {
         "rows": proposals.accepted,
-        "arrays": {name: proposals.patches(name) for name in config.quantities},
+        "arrays": {name: proposals.patches(name) for name in config.projected_quantities},
         "slab": proposals.slab,
         "selection": {
             "counts": proposals.counts(),
@@ -158,12 +172,19 @@ def selection_in_words(selection: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _write(
-    growing: GrowingDataset, found: Iterator[dict[str, Any]], names: Sequence[str], progress: bool
+    growing: GrowingDataset,
+    found: Iterator[dict[str, Any]],
+    cubes: Mapping[str, SimulationCube],
+    lines: LineFaces | None,
+    progress: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Commit the patches of every cloud that are not there yet; return what is to be said of the clouds."""
     selection, slabs, number = {}, {}, 0
-    with tqdm(total=0, desc="patches", unit="patch", disable=not progress) as bar:
-        for name, result in zip(names, found, strict=True):
+    with (
+        closing(lines) if lines else nullcontext(),
+        tqdm(total=0, desc="patches", unit="patch", disable=not progress) as bar,
+    ):
+        for (name, cube), result in zip(cubes.items(), found, strict=True):
             rows, arrays = result["rows"], result["arrays"]
             selection[name] = result["selection"]
             if result["slab"] is not None:
@@ -173,7 +194,10 @@ def _write(
             for k in range(len(rows["score"])):
                 row = _row(rows, k, name)
                 if number >= len(growing.records):
-                    growing.append({key: values[k] for key, values in arrays.items()}, row)
+                    patch = {key: values[k] for key, values in arrays.items()}
+                    if lines is not None:
+                        patch |= lines.cut(cube, row["line_of_sight"], row["origin"])
+                    growing.append({key: patch[key] for key in growing.names}, row)
                 elif growing.records[number]["row"] != row:
                     raise ValueError(
                         f"{partial_path(growing.path)}: patch {number} is not the one that this computer finds; throw the "
@@ -182,6 +206,23 @@ def _write(
                 number += 1
                 bar.update()
     return selection, slabs
+
+
+def _lines(
+    growing: GrowingDataset, config: PatchConfig, velocity: np.ndarray | None, client: Any, progress: bool
+) -> LineFaces | None:
+    """Return what computes the line of the patches, None where none is wanted."""
+    if config.line_emission is None:
+        return None
+    return LineFaces(
+        config.line_emission,
+        velocity,
+        config.line_quantities,
+        config.patch_size,
+        growing.scratch,
+        client=client,
+        progress=progress,
+    )
 
 
 def _row(rows: dict[str, np.ndarray], k: int, cloud: str) -> dict[str, Any]:
@@ -227,29 +268,38 @@ def _finish(
     growing.seal(table, {"split": rule, "selection": selection})
 
 
-def _manifest(config: PatchConfig, sources: list[dict[str, Any]], cell_size_pc: float) -> dict[str, Any]:
+def _manifest(
+    config: PatchConfig,
+    sources: list[dict[str, Any]],
+    cell_size_pc: float,
+    velocity: np.ndarray | None,
+    channels: str,
+) -> dict[str, Any]:
+    decisive = ("name", "sha256", "gas_sha256", "shape", "cell_size_pc")
+    line = {} if config.line_emission is None else line_recipe(config.line_emission)
     recipe = {
         "recipe": RECIPE,
         "schema": SCHEMA,
-        "config": to_dict(config),
-        "sources": [
-            {key: source[key] for key in ("name", "sha256", "shape", "cell_size_pc")} for source in sources
-        ],
+        "config": {key: value for key, value in to_dict(config).items() if key != "emission"},
+        "sources": [{key: source[key] for key in decisive if key in source} for source in sources],
     }
-    return {
+    if line:
+        recipe |= {"emission": line, "velocity_km_s": velocity.tolist()}
+    manifest = {
         "schema": SCHEMA,
         "kind": KIND,
         "fingerprint": fingerprint(recipe),
         "pixel_size_pc": cell_size_pc,
         "patch_size": config.patch_size,
-        "inputs": ["column_density"],
+        "inputs": list(config.inputs),
         "targets": list(config.targets),
-        "units": {name: UNITS[name] for name in config.quantities},
+        "units": {name: (UNITS | LINE_UNITS)[name] for name in (*config.inputs, *config.targets)},
         "config": to_dict(config),
         "sources": sources,
         "dropped": [],
         "provenance": to_dict(Provenance.now(seed=config.seed)),
     }
+    return manifest | {"emission": line | {"channels": channels}} if line else manifest
 
 
 def _opened(cubes: Any) -> list[SimulationCube]:
@@ -284,8 +334,10 @@ def _one_cell_size(cubes: Sequence[SimulationCube], names: Sequence[str]) -> flo
     return first
 
 
-def _sources(cubes: Sequence[SimulationCube], names: Sequence[str], progress: bool) -> list[dict[str, Any]]:
-    """Describe the clouds; the same density twice is refused."""
+def _sources(
+    cubes: Sequence[SimulationCube], names: Sequence[str], progress: bool, emitting: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Describe the clouds, with the gas that emits along some axes; the same density twice is refused."""
     sources: list[dict[str, Any]] = []
     for cube, name in tqdm(
         list(zip(cubes, names, strict=True)), desc="reading clouds", unit="cloud", disable=not progress
@@ -306,6 +358,8 @@ def _sources(cubes: Sequence[SimulationCube], names: Sequence[str], progress: bo
                 "provenance": cube.provenance,
             }
         )
+        if emitting:
+            sources[-1]["gas_sha256"] = gas_sha256(cube, name, emitting)
     return sources
 
 
