@@ -48,7 +48,8 @@ lab: $(VENV)/.ok
 	$(BIN)/python -m ipykernel install --sys-prefix --name python3 --display-name "Python 3 (polaris_lab)" >/dev/null
 	@mkdir -p $(VENV)/share/jupyter/lab/settings
 	@cp notebooks/lab_settings.json $(VENV)/share/jupyter/lab/settings/overrides.json
-	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	  $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # The browser tests need Chromium, PyVista off-screen needs libegl1.
 system-test-packages:

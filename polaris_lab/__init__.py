@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "datasets": ["PatchConfig", "PatchDataset", "Proposals", "build_dataset", "propose_patches"],
         "estimators": ["fit_power_law"],
         "models": ["Blueprint", "Node", "build_model", "register_block"],
+        "radiative_transfer": ["Line", "PPVCube", "integrated_intensity", "synthesize_ppv"],
         "observations": ["Observation", "Prediction", "predict_density"],
         "training": ["Run", "TrainingConfig", "accuracy", "fit", "residuals_by_density"],
     },

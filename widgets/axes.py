@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import holoviews as hv
@@ -164,8 +165,23 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return fitting
 
 
+def label_log_axes(
+    x: tuple[float, float], y: tuple[float, float], *, length: int
+) -> Callable[[Any, Any], None]:
+    """Return a HoloViews hook that labels two logarithmic axes, as densely as their length [px] has room for.
+
+    Bokeh's own ticks are even steps where an axis spans less than two decades: their labels overlap.
+    """
+
+    def hook(plot: Any, _element: Any) -> None:
+        for axis, limits in ((plot.state.xaxis, x), (plot.state.yaxis, y)):
+            axis.update(**ticks_of_scale(*limits, log=True, width=length))
+
+    return hook
+
+
 def ticks_of_scale(low: float, high: float, *, log: bool, width: int) -> dict[str, Any]:
-    """Return the ticks of a colour bar as Bokeh options, as many as its width [px] has room for."""
+    """Return the ticks of a colour bar or an axis as Bokeh options, as many as its width [px] has room for."""
     if not log:
         return {}
     from bokeh.models import FixedTicker

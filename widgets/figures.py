@@ -12,6 +12,7 @@ from widgets.curves import (
     learning_rate_curve,
     loss_curves,
 )
+from widgets.emission import centroid_map, channel_maps, integrated_map, line_of_sight, ray_tracing, spectrum
 from widgets.maps import correlation, sky_map, spatial_error
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
 
@@ -19,12 +20,18 @@ __all__ = [
     "HISTORY_COLUMNS",
     "accuracy_by_tolerance",
     "accuracy_curve",
+    "centroid_map",
+    "channel_maps",
     "correlation",
     "history_table",
+    "integrated_map",
     "learning_rate_curve",
+    "line_of_sight",
     "loss_curves",
+    "ray_tracing",
     "residual_bands",
     "residual_violins",
     "sky_map",
     "spatial_error",
+    "spectrum",
 ]

@@ -149,9 +149,11 @@ def _finish(figure: Any) -> Any:
     elif figure.yaxis[0].axis_label.endswith("[dex]"):
         figure.yaxis.formatter = PrintfTickFormatter(format="%.4g")
     if figure.legend:
-        figure.legend.location = "top_right"
-        figure.legend.background_fill_alpha = 0.8
+        figure.add_layout(figure.legend[0], "above")  # inside, it would lie on a curve sooner or later
+        figure.legend.orientation = "horizontal"
+        figure.legend.background_fill_alpha = 0
         figure.legend.border_line_alpha = 0
+        figure.legend.margin = 0
         figure.legend.label_text_font_size = style.FONT_SIZES["legend"]
         figure.legend.padding = 4
     return figure

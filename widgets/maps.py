@@ -8,7 +8,7 @@ import holoviews as hv
 import numpy as np
 
 from widgets import style
-from widgets.axes import block_mean, bokeh_options, common_options, map_size, ticks_of_scale
+from widgets.axes import block_mean, bokeh_options, common_options, label_log_axes, map_size, ticks_of_scale
 
 
 def _check_map(values: Any, name: str = "values") -> np.ndarray:
@@ -211,6 +211,10 @@ def correlation(
     x, y = np.log10(abscissa[valid]), np.log10(ordinate[valid])
     counts, x_edges, y_edges = np.histogram2d(x, y, bins=bins)
     shown_x, shown_y = style.quantity(x_label), style.quantity(y_label)
+    title = title or f"{shown_y.title} against {shown_x.title[0].lower()}{shown_x.title[1:]}"
+    options = common_options(width, width, title)
+    spans = [tuple(10 ** edges[[0, -1]]) for edges in (x_edges, y_edges)]
+    options["hooks"] = [*options["hooks"], label_log_axes(*spans, length=width)]
     mesh = hv.QuadMesh(
         (10**x_edges, 10**y_edges, np.where(counts > 0, counts, np.nan).T.astype(np.float32)),
         [hv.Dimension("x", label=shown_x.label), hv.Dimension("y", label=shown_y.label)],
@@ -218,11 +222,7 @@ def correlation(
     ).opts(
         opts.QuadMesh(
             backend="bokeh",
-            **common_options(
-                width,
-                width,
-                title or f"{shown_y.title} against {shown_x.title[0].lower()}{shown_x.title[1:]}",
-            ),
+            **options,
             cmap="viridis",
             logx=True,
             logy=True,

@@ -193,7 +193,8 @@ def _maps(observation: Any, prediction: Any, truth: np.ndarray | None, target: s
         ),
     ]
     return [
-        f"The 68 % interval holds the true density in {share:.0f} % of the pixels of this map.",
+        f"The 68 % interval holds the true density in {share:.0f} % of the pixels of this map. It is meant to hold 68 % over "
+        "many clouds: in one cloud the errors of neighbours go together, so one map can lie well above or below.",
         Figures(row),
     ]
 

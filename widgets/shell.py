@@ -22,6 +22,13 @@ THEME = {"palette": {"primary": {"main": "#0B5394"}, "secondary": {"main": "#9A4
 """Colours of buttons and bars, dark enough on white for small letters (contrast above 4.5)."""
 
 
+_CLOSE_WHERE_NARROW = """
+const page = Bokeh.documents[0].roots().find(root => root.data && "sidebar_open" in root.data)
+if (page && window.innerWidth < 600) page.data.sidebar_open = false
+"""
+"""On a telephone the side bar lies over the page: it opens when it is asked for."""
+
+
 def notify_user(error: Exception) -> None:
     """Show an error of a callback on the page it happened on, and write it to the log with its traceback."""
     import panel as pn
@@ -66,6 +73,10 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     )
     with param.edit_constant(shown):
         shown.busy = False  # it would tell the browser of every tick of a timer
+    if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+        from bokeh.models import CustomJS
+
+        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_CLOSE_WHERE_NARROW))
     return shown
 
 

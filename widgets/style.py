@@ -60,6 +60,9 @@ QUANTITIES = {
     "density": Quantity("n_H [cm⁻³]", "viridis", "Density"),
     "interval_width": Quantity("68 % interval [dex]", "magma", "Width of the 68 % interval"),
     "coverage": Quantity("predictions per pixel", "cividis", "Coverage"),
+    "integrated_intensity": Quantity("W [K km s⁻¹]", "magma", "Integrated intensity"),
+    "brightness_temperature": Quantity("T [K]", "magma", "Brightness temperature"),
+    "centroid_velocity": Quantity("⟨v⟩ [km s⁻¹]", "RdBu_r", "Centroid velocity: red recedes"),
     "residual": Quantity("log₁₀(predicted / true) [dex]", "RdBu_r", "Residual"),
 }
 """The quantities that have a name of their own; any other text is taken as a label as it stands."""

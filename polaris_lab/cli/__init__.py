@@ -1,22 +1,26 @@
-"""The command line: ``polaris-lab demo | predict | train | serve | doctor``.
+"""The command line: ``polaris-lab demo | predict | emission | train | serve | doctor``.
 
 Exit status: 0 done; 1 the input was refused or something failed (one line says expected, got and remedy,
-``--debug`` shows the traceback); 2 the command line itself was wrong; 130 interrupted.
+``--debug`` shows the traceback); 2 the command line itself was wrong; 130 interrupted. With ``--json`` standard
+output holds one JSON value and nothing else, whatever happens: the answer, or ``{"error": {"type", "message"}}``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
+import math
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import polaris_lab
 
-COMMANDS = ("demo", "predict", "train", "serve", "doctor")
+COMMANDS = ("demo", "predict", "emission", "train", "serve", "doctor")
 """Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> dict`."""
 
 
@@ -34,27 +38,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 refused or failed, 130 interrupted. Wrong usage leaves through
         SystemExit with status 2, as argparse does.
     """
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        arguments = _parser().parse_args(words)
+    except _UsageError as error:
+        if "--json" in words:
+            _print_json(_as_error("UsageError", error.message))
+        argparse.ArgumentParser.error(error.parser, error.message)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     command = importlib.import_module(f"polaris_lab.cli.{arguments.command}")
     with warnings.catch_warnings():
         warnings.showwarning = _say_warning
         try:
-            answer = command.run(arguments)
-        except KeyboardInterrupt:
-            print("interrupted; what was reported as done is kept", file=sys.stderr)
+            with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
+                answer = command.run(arguments)
+        except KeyboardInterrupt as interrupt:
+            message = str(interrupt) or "interrupted; what was reported as done is kept"
+            if arguments.json:
+                _print_json(_as_error("KeyboardInterrupt", message))
+            print(message, file=sys.stderr)
             return 130
         except Exception as error:
             if arguments.debug:
                 raise
             return _say_error(error, as_json=arguments.json)
     if arguments.json:
-        print(json.dumps(answer, indent=1))
+        _print_json(answer)
     return int(answer.get("status", 0))
 
 
+class _UsageError(Exception):
+    """The command line is wrong; which parser says so, and what it says."""
+
+    def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
+        super().__init__(message)
+        self.parser, self.message = parser, message
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print, so that it can be said in JSON too."""
+
+    def error(self, message: str):
+        raise _UsageError(self, message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="polaris-lab",
         description="Infer the volume density of molecular clouds from column density maps.",
         epilog="polaris-lab COMMAND --help explains each command; start with: polaris-lab demo",
@@ -75,12 +104,31 @@ def _say_error(error: Exception, *, as_json: bool) -> int:
     """Print one error as a line (or as JSON on standard output) and return the exit status."""
     if isinstance(error, FileNotFoundError) and error.filename is not None:
         message = f"{error.filename}: expected a file or folder, found none"
+    elif isinstance(error, OSError) and error.filename is not None:
+        message = f"{error.filename}: expected a file or folder that can be used, got: {error.strerror}"
     else:
-        message = str(error) or type(error).__name__
+        message = " ".join(str(error).split()) or type(error).__name__
     if as_json:
-        print(json.dumps({"error": {"type": type(error).__name__, "message": message}}, indent=1))
+        _print_json(_as_error(type(error).__name__, message))
     print(f"polaris-lab: {message}", file=sys.stderr)
     return 1
+
+
+def _as_error(kind: str, message: str) -> dict[str, Any]:
+    return {"error": {"type": kind, "message": message}}
+
+
+def _print_json(answer: Any) -> None:
+    print(json.dumps(_finite(answer), indent=1, allow_nan=False), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for NaN and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _say_warning(message, category, filename, lineno, file=None, line=None) -> None:

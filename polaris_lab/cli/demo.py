@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,15 +29,15 @@ class DemoConfig:
     """How large the demonstration is, and from which seed everything follows."""
 
     cloud_size: int = 96
-    """Cells along a side of the clouds of the training set."""
-    map_size: int = 128
-    """Cells along a side of the cloud that is observed."""
+    """Cells along a side of every cloud, the observed one too: a network cannot see how deep a cloud is, and
+    gives the clouds it sees the depth of its training clouds."""
     patch_size: int = 48
     pixel_size_pc: float = 0.025
     training_clouds: int = 12
     validation_clouds: int = 5
     epochs: int = 30
     batch_size: int = 8
+    learning_rate: float = 2e-3
     layers: int = 3
     base_filters: int = 16
     distance_pc: float = 300.0
@@ -50,15 +51,27 @@ class DemoConfig:
 
 QUICK = {
     "cloud_size": 64,
-    "map_size": 64,
     "patch_size": 32,
-    "training_clouds": 6,
+    "training_clouds": 8,
     "validation_clouds": 3,
     "epochs": 40,
+    "batch_size": 4,
+    "learning_rate": 4e-3,
     "layers": 2,
     "base_filters": 8,
 }
 """Settings of ``--quick``: the same way in less than a minute, with a rougher network."""
+
+
+CLOUDS = {
+    "log10 of the mean density [cm^-3]": (2.5, 3.5),
+    "Mach number": (4.0, 10.0),
+    "compressive fraction": (0.15, 0.5),
+    "turnover times": (0.6, 1.0),
+    "width of the density PDF": (1.0, 1.6),
+    "slope of its tail": (1.6, 2.6),
+}
+"""Ranges that the clouds are drawn from, evenly and in this order."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,9 +93,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make everything that is not there yet, print where it is and what to try next."""
     config = DemoConfig(seed=arguments.seed)
     if arguments.quick:
-        config = replace(
-            config, cloud_size=64, training_clouds=6, validation_clouds=2, epochs=15, base_filters=8
-        )
+        config = replace(config, **QUICK)
     demo = Demo(arguments.output, config, progress=not arguments.quiet)
     demo.prepare(overwrite=arguments.overwrite)
     answer = demo.make()
@@ -183,16 +194,20 @@ class Demo:
         from polaris_lab.clouds import synthetic_cloud
 
         rng = np.random.default_rng([self.config.seed, index])
+        seed = int(rng.integers(2**31))
+        log_density, mach, compressive, turnovers, width, slope = (
+            rng.uniform(*limits) for limits in CLOUDS.values()
+        )
         return synthetic_cloud(
             size,
-            seed=int(rng.integers(2**31)),
+            seed=seed,
             box_size=size * self.config.pixel_size_pc * u.pc,
-            mean_density=10 ** rng.uniform(2.5, 3.5) * u.cm**-3,
-            mach_number=rng.uniform(4, 10),
-            compressive_fraction=rng.uniform(0.15, 0.5),
-            turnover_times=rng.uniform(0.6, 1.0),
-            pdf_width=rng.uniform(1.0, 1.6),
-            tail_slope=rng.uniform(1.6, 2.6),
+            mean_density=10**log_density * u.cm**-3,
+            mach_number=mach,
+            compressive_fraction=compressive,
+            turnover_times=turnovers,
+            pdf_width=width,
+            tail_slope=slope,
             name=f"cloud {index}",
         )
 
@@ -206,7 +221,10 @@ class Demo:
         else:
             blueprint = Blueprint.unet(layers=self.config.layers, base_filters=self.config.base_filters)
             training = TrainingConfig(
-                epochs=self.config.epochs, batch_size=self.config.batch_size, seed=self.config.seed
+                epochs=self.config.epochs,
+                batch_size=self.config.batch_size,
+                learning_rate=self.config.learning_rate,
+                seed=self.config.seed,
             )
             trained = Run.create(self.run_path, blueprint, dataset, training)
         trained.train(progress=self.progress)
@@ -217,7 +235,7 @@ class Demo:
         from polaris_lab.observations import observe_cube
 
         unseen = self._cloud(
-            self.config.training_clouds + self.config.validation_clouds, self.config.map_size
+            self.config.training_clouds + self.config.validation_clouds, self.config.cloud_size
         )
         return observe_cube(
             unseen,
@@ -271,7 +289,21 @@ class Demo:
             observation=observed.observation,
             prediction=prediction,
             truth=observed.density,
+            seed=self.config.seed,
+            facts=self.facts(),
         )
+
+    def facts(self) -> dict[str, str]:
+        """Return what the clouds and the map were, for the report."""
+        config = self.config
+        drawn = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in CLOUDS.items())
+        return {
+            "clouds": f"{config.training_clouds} for training and {config.validation_clouds} for validation, synthetic "
+            f"turbulence of {config.cloud_size}³ cells of {config.pixel_size_pc:g} pc",
+            "each drawn from": drawn,
+            "observed cloud": f"one more, of {config.cloud_size}³ cells, seen along z at {config.distance_pc:g} pc through a "
+            f"beam of {config.beam_pixels:g} pixels (FWHM), with noise of {config.noise:.0%} and a corner without data",
+        }
 
     def farewell(self, answer: dict[str, Any]) -> str:
         """Return what the demo says at its end."""
@@ -284,11 +316,22 @@ class Demo:
             ("report", f"{answer['report']}   <- open this in a browser"),
         ]
         places = "\n".join(f"  {label:<13} {path}" for label, path in rows)
+        program = program_name()
         return (
             f"\nOn clouds that it never saw, the network is within 0.3 dex on {network['accuracy_0.3']:.1%} of the pixels "
             f"(power law {power_law['accuracy_0.3']:.1%}); rms error {network['rmse_dex']:.3f} dex ({power_law['rmse_dex']:.3f}).\n"
             f"{places}\n\nTry next:\n"
             "  make lab                                   the notebooks\n"
-            f'  polaris-lab predict YOUR_MAP.fits --distance "300 pc" --species H2 --run {self.run_path} --output density.fits\n'
-            f"  polaris-lab serve training {self.run_path}       the training, live\n"
+            f'  {program} predict YOUR_MAP.fits --distance "300 pc" --species H2 --run {self.run_path} --output density.fits\n'
+            f"  {program} serve training {self.run_path}       the training, live\n"
         )
+
+
+def program_name() -> str:
+    """Return how to call this program here: by its name where the shell finds it, else by its path."""
+    beside = Path(sys.executable).with_name("polaris-lab")
+    found = shutil.which("polaris-lab")
+    if found is not None and (not beside.exists() or Path(found).samefile(beside)):
+        return "polaris-lab"
+    here = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
+    return str(here) if beside.exists() else f"{sys.executable} -m polaris_lab.cli"

@@ -6,6 +6,7 @@ Writes a FITS file on the map's grid: density n_H [cm^-3], 68 % and 95 % interva
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from polaris_lab.training import Run
 
     output = arguments.output or Path(f"{_stem(arguments.map)}_density.fits")
-    if output.exists() and not arguments.overwrite:
-        raise FileExistsError(
-            f"{output}: expected a free name, the file exists; give --overwrite or another --output"
-        )
-    check_output(output, overwrite=arguments.overwrite)
+    _check_free(output, arguments.map, overwrite=arguments.overwrite)
+    if not arguments.json:  # the notes are printed with the answer
+        logging.getLogger("polaris_lab.observations").setLevel(logging.WARNING)
     choices = {
         name: getattr(arguments, name) for name in ("unit", "blank") if getattr(arguments, name) is not None
     }
@@ -62,6 +61,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.map, distance=parse_distance(arguments.distance), species=arguments.species, **choices
     )
     model_run = Run.open(find_run(arguments.run))
+    check_output(
+        output, overwrite=arguments.overwrite
+    )  # makes its folder, so not before the rest is known to be there
     prediction = predict_density(
         model_run, observation, overlap=arguments.overlap, progress=not arguments.quiet
     )
@@ -93,6 +95,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             f"model {model_run.path} ({model_run.fingerprint}); {answer['flagged_fraction']:.0%} of the pixels carry a quality flag"
         )
     return answer
+
+
+def _check_free(output: Path, source: Path, *, overwrite: bool) -> None:
+    """Refuse a name that is taken, and in any case that of the map itself."""
+    if output.exists() and source.exists() and output.samefile(source):
+        raise FileExistsError(
+            f"{output}: expected another file than the map, got the map itself, which would be lost; give another --output"
+        )
+    if output.is_file() and not overwrite:
+        raise FileExistsError(
+            f"{output}: expected a free name, the file exists; give --overwrite or another --output"
+        )
 
 
 def parse_distance(text: str) -> u.Quantity:

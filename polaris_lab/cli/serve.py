@@ -34,5 +34,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from widgets import shell, training_monitor
 
     path = arguments.path.resolve()
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"{arguments.path}: expected a run folder or a folder of runs, got no such folder; make one with "
+            "polaris-lab demo, or name another"
+        )
     shell.serve({"training": lambda: training_monitor.app(path)}, port=arguments.port, show=arguments.open)
     return {"served": str(path)}

@@ -56,7 +56,7 @@ class SimulationCube:
         Number density of hydrogen nuclei n_H [cm^-3], positive; kept as float32. A memory map or another
         lazily read array (HDF5, zarr) is not read here but checked block by block when it is used.
     cell_size : Quantity
-        Edge of a cell, a length.
+        Edge of a cell, a length. It has a default only so that its absence is refused with the remedy.
     temperature : array_like or Quantity, optional
         Gas temperature [K], same shape.
     velocity : mapping, optional
@@ -92,7 +92,7 @@ class SimulationCube:
         self,
         density: Any,
         *,
-        cell_size: u.Quantity,
+        cell_size: u.Quantity | None = None,
         temperature: Any = None,
         velocity: Mapping[str, Any] | None = None,
         subcell: Mapping[str, Any] | None = None,

@@ -6,6 +6,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "build",
+        "emission",
+        "emission_config",
         "normalize",
         "patch_config",
         "patches",
@@ -19,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     ],
     submod_attrs={
         "build": ["build_dataset"],
+        "emission_config": ["EmissionConfig"],
         "normalize": ["LogNormalizer", "symmetry"],
         "patches": ["apply_tiled", "plan_overlapping", "plan_tiles"],
         "patch_config": ["PatchConfig"],

@@ -10,7 +10,9 @@ import numpy as np
 from astropy import units as u
 
 from polaris_lab.config import SCHEMA, Provenance, did_you_mean, fingerprint, to_dict
+from polaris_lab.datasets.emission_config import LINE_UNITS
 from polaris_lab.datasets.growing import KIND
+from polaris_lab.datasets.layout import LINE_CUBE
 from polaris_lab.units import positive
 
 UNITS = {
@@ -26,19 +28,23 @@ PLAUSIBLE_COLUMN_DENSITY = (1e16, 1e28)
 
 
 def checked_arrays(
-    inputs: Mapping[str, Any], targets: Mapping[str, Any]
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return images as float32 by name with their units, or say what is wrong with them.
+    inputs: Mapping[str, Any], targets: Mapping[str, Any], velocity: Any = None
+) -> tuple[dict[str, np.ndarray], dict[str, str], np.ndarray | None]:
+    """Return images as float32 by name with their units and the velocity axis, or say what is wrong with them.
 
     Parameters
     ----------
     inputs, targets : mapping
         Images (n, y, x) by name, as for :meth:`PatchDataset.from_arrays`.
+    velocity : Quantity, optional
+        Channel centres of "ppv_cube".
 
     Returns
     -------
-    arrays : dict of ndarray, shape (n, y, x), float32
+    arrays : dict of ndarray, shape (n, y, x) or (n, v, y, x), float32
     units : dict of str
+    velocity : ndarray, shape (v,), or None
+        [km/s].
 
     Raises
     ------
@@ -57,52 +63,82 @@ def checked_arrays(
     arrays, units = {}, {}
     for name, values in {**inputs, **targets}.items():
         arrays[name], units[name] = _checked(name, values)
-    first, shape = next((name, values.shape) for name, values in arrays.items())
+    first, shape = next((name, _map_shape(values)) for name, values in arrays.items())
     for name, values in arrays.items():
-        if values.shape != shape:
-            raise ValueError(f"{name}: expected the shape of {first} {shape}, got {values.shape}")
-    return arrays, units
+        if _map_shape(values) != shape:
+            raise ValueError(f"{name}: expected the shape of {first} {shape}, got {_map_shape(values)}")
+    return arrays, units, _channels(arrays.get(LINE_CUBE), velocity)
+
+
+def _map_shape(values: np.ndarray) -> tuple[int, ...]:
+    """Return (n, y, x), without the velocity axis of a line cube."""
+    return (values.shape[0], *values.shape[-2:])
+
+
+def _channels(cubes: np.ndarray | None, velocity: Any) -> np.ndarray | None:
+    """Return the velocity axis of the line cubes [km/s], None where there are neither."""
+    from polaris_lab.radiative_transfer.choices import check_velocity
+
+    if cubes is None:
+        if velocity is not None:
+            raise ValueError(
+                f'velocity: expected line cubes "{LINE_CUBE}" (n, v, y, x) with it, got none; leave one or the other out'
+            )
+        return None
+    channels = check_velocity(velocity)
+    if len(channels) != cubes.shape[1]:
+        raise ValueError(
+            f"velocity: expected one for each of the {cubes.shape[1]} channels of {LINE_CUBE} (n, v, y, x), got "
+            f"{len(channels)}; the velocity axis is the second"
+        )
+    return channels
 
 
 def _checked(name: str, values: Any) -> tuple[np.ndarray, str]:
+    known = UNITS | LINE_UNITS
+    axes = ("n", "v", "y", "x") if name == LINE_CUBE else ("n", "y", "x")
     if isinstance(values, u.Quantity):
-        unit = UNITS.get(name) or values.unit.to_string("fits")
+        unit = known.get(name) or values.unit.to_string("fits")
         if not values.unit.is_equivalent(unit):
             raise u.UnitsError(
                 f"{name}: expected a unit that converts to {unit}, got {str(values.unit) or 'no unit'}"
             )
         values = values.to_value(unit)
-    elif name in UNITS:
-        unit = UNITS[name]
+    elif name in known:
+        unit = known[name]
     else:
         raise ValueError(
-            f"{name}: {did_you_mean(name, list(UNITS))}; another quantity needs its unit: give it as a Quantity"
+            f"{name}: {did_you_mean(name, list(known))}; another quantity needs its unit: give it as a Quantity"
         )
     if np.ma.is_masked(values):
         raise ValueError(
             f"{name}: expected a value in every pixel, got {np.ma.count_masked(values)} masked pixels; leave such "
             "images out, or cut the pixels off"
         )
-    values = np.array(values)
-    if values.ndim != 3 or min(values.shape, default=0) < 1:
+    values = np.asarray(values)
+    if values.ndim != len(axes) or min(values.shape, default=0) < 1:
         raise ValueError(
-            f"{name}: expected images of shape (n, y, x), got {values.shape}"
-            + ("; a single image needs a first axis: image[None]" if values.ndim == 2 else "")
+            f"{name}: expected images of shape ({', '.join(axes)}), got {values.shape}"
+            + ("; a single image needs a first axis: image[None]" if values.ndim == len(axes) - 1 else "")
         )
-    if values.shape[1] != values.shape[2]:
+    if values.shape[-2] != values.shape[-1]:
         raise ValueError(
-            f"{name}: expected square images, got {values.shape[1]} x {values.shape[2]} pixels; cut squares out of "
+            f"{name}: expected square images, got {values.shape[-2]} x {values.shape[-1]} pixels; cut squares out of "
             "them (training turns and mirrors them)"
         )
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name}: expected real numbers in {unit}, got {values.dtype}")
-    values = values.astype(np.float32)
-    bad = ~(np.isfinite(values) & (values > 0))
+    values = values.astype(np.float32)  # a copy
+    positive = (
+        name not in LINE_UNITS
+    )  # lines are zero off the gas and negative where it is colder than the sky
+    bad = ~(np.isfinite(values) & (values > 0)) if positive else ~np.isfinite(values)
     if bad.any():
-        image, y, x = (int(i) for i in np.argwhere(bad)[0])
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        place = ", ".join(f"{axis}={i}" for axis, i in zip(axes[1:], first[1:], strict=True))
         raise ValueError(
-            f"{name}: expected positive finite values in {unit}, got {values[image, y, x]} in image {image} at "
-            f"[y={y}, x={x}] ({int(bad.sum())} such pixels); leave such images out, or cut the pixels off"
+            f"{name}: expected {'positive ' if positive else ''}finite values in {unit}, got {values[first]} in image "
+            f"{first[0]} at [{place}] ({int(bad.sum())} such pixels); leave such images out, or cut the pixels off"
         )
     if name == "column_density":
         low, high = PLAUSIBLE_COLUMN_DENSITY
@@ -172,6 +208,7 @@ def content_manifest(
     rule: str,
     table: Mapping[str, np.ndarray],
     seed: int,
+    velocity: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the attributes of a dataset made of a user's own images; its fingerprint names their content."""
     sentence = {
@@ -182,7 +219,7 @@ def content_manifest(
         "schema": SCHEMA,
         "kind": KIND,
         "pixel_size_pc": positive(pixel_size, u.pc, "pixel_size"),
-        "patch_size": int(next(iter(arrays.values())).shape[1]),
+        "patch_size": int(next(iter(arrays.values())).shape[-1]),
         "inputs": list(inputs),
         "targets": list(targets),
         "units": dict(units),
@@ -196,6 +233,21 @@ def content_manifest(
         "split": table["split"].tolist(),
         "cloud": table["cloud"].tolist(),
     }
+    if velocity is not None:
+        content["velocity_km_s"] = velocity.tolist()
     manifest["fingerprint"] = fingerprint([manifest, content])
     manifest["provenance"] = to_dict(Provenance.now(seed=seed))
     return manifest
+
+
+def column(values: np.ndarray) -> np.ndarray:
+    """Return a column of a stored table as numpy has it."""
+    return np.array(values.tolist(), dtype=str) if values.dtype.kind in "TO" else values
+
+
+def per_patch(values: Sequence[str] | str, count: int, name: str) -> np.ndarray:
+    """Return one word a patch, of one or of as many."""
+    values = np.full(count, values) if isinstance(values, str) else np.asarray(values, dtype=str)
+    if values.shape != (count,):
+        raise ValueError(f"{name}: expected one name or {count} of them, got {values.shape}")
+    return values

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from polaris_lab.clouds import SimulationCube
 from polaris_lab.clouds.sample import DO_NOT_TRAIN
 from polaris_lab.config import SCHEMA, Provenance, fingerprint, to_dict
 from polaris_lab.datasets.arrays import UNITS, shuffled_split
+from polaris_lab.datasets.emission import LineFaces, check_gas, gas_sha256, line_recipe, velocity_axis
+from polaris_lab.datasets.emission_config import LINE_UNITS
 from polaris_lab.datasets.growing import (
     KIND,
     GrowingDataset,
@@ -24,6 +28,7 @@ from polaris_lab.datasets.growing import (
     partial_path,
 )
 from polaris_lab.datasets.patch_config import PatchConfig
+from polaris_lab.datasets.proposals import failures
 from polaris_lab.datasets.propose import check_shape, propose_patches
 from polaris_lab.datasets.split import held_out_clouds, sentence
 from polaris_lab.datasets.store import PatchDataset
@@ -55,7 +60,8 @@ def build_dataset(
     cubes : SimulationCube, path, or a sequence of them
         Clouds of one cell size. With ``split_by="cloud"`` at least two.
     config : PatchConfig or None
-        The choices; None for the defaults.
+        The choices; None for the defaults. With quantities of a line ("ppv_cube" ...) the cubes need their
+        temperature and the velocity along each line of sight; the line cube of a whole face is computed at a time.
     path : path
         Folder of the dataset, by custom ending in ``.zarr``.
     progress : bool
@@ -77,9 +83,11 @@ def build_dataset(
     ------
     FileExistsError
         If something stands at `path`, or a partial dataset of another recipe.
+    InUseError
+        If another process is building it.
     ValueError
-        If cell sizes differ, two clouds are the same or have the same name, a cloud is reserved for tests, or no
-        patch was accepted.
+        If cell sizes differ, two clouds are the same or have the same name, a cloud lacks what a line needs or is
+        reserved for tests, or no patch was accepted.
 
     References
     ----------
@@ -94,24 +102,34 @@ def build_dataset(
     if not train_on_reserved:
         _check_reserved(cubes, names)
     cell_size_pc = _one_cell_size(cubes, names)
+    emission = config.line_emission
+    if emission is not None:
+        check_gas(cubes, names, config.used_lines_of_sight)
     for cube in cubes:
         check_shape(cube.shape, config)
     held_out = held_out_clouds(names, config) if config.split_by == "cloud" else ()
     if path.exists() and not overwrite:
         check_free(path, "")  # refused before the clouds are read
-    sources = _sources(cubes, names, progress)
-    manifest = _manifest(config, sources, cell_size_pc)
+    sources = _sources(cubes, names, progress, config.used_lines_of_sight if emission else ())
+    velocity, channels = (
+        velocity_axis(cubes, emission, config.used_lines_of_sight) if emission else (None, "")
+    )
+    manifest = _manifest(config, sources, cell_size_pc, velocity, channels)
     check_free(path, manifest["fingerprint"], overwrite=overwrite)
     if finish_interrupted_rename(path, manifest["fingerprint"], overwrite=overwrite):
         return PatchDataset.open(path)
+    if channels:
+        logger.info("%s: velocity axis of %s", path, channels)
     tasks = [(cube, config, name in held_out) for cube, name in zip(cubes, names, strict=True)]
     found = map_tasks(_search, tasks, client=client, workers=1 if client is None else None)
     with GrowingDataset.begin(
-        path, manifest, {name: UNITS[name] for name in config.quantities}, overwrite=overwrite
+        path, manifest, manifest["units"], velocity=velocity, overwrite=overwrite
     ) as growing:
         try:
-            selection, slabs = _write(growing, found, names, progress)
+            lines = _lines(growing, config, velocity, client, progress)
+            selection, slabs = _write(growing, found, dict(zip(names, cubes, strict=True)), lines, progress)
             _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
+            logger.info("%s: %s", path, selection_in_words(selection))
         except BaseException:
             if not growing.records:  # nothing to resume: leave nothing behind
                 growing.discard()
@@ -125,10 +143,12 @@ def _search(task: tuple[SimulationCube, PatchConfig, bool]) -> dict[str, Any]:
     proposals = propose_patches(cube, config, held_out=held_out)
     return {
         "rows": proposals.accepted,
-        "arrays": {name: proposals.patches(name) for name in config.quantities},
+        "arrays": {name: proposals.patches(name) for name in config.projected_quantities},
         "slab": proposals.slab,
         "selection": {
             "counts": proposals.counts(),
+            "faces": len(proposals.faces),
+            "packed_faces": list(proposals.packed_faces),
             "notes": list(proposals.notes),
             "slab": None if proposals.slab is None else asdict(proposals.slab),
             "score_quantiles": [float(f"{score:.6g}") for score in proposals.score_quantiles[::10]],
@@ -136,13 +156,42 @@ def _search(task: tuple[SimulationCube, PatchConfig, bool]) -> dict[str, Any]:
     }
 
 
+def selection_in_words(selection: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say in one line how the patches of all clouds were found.
+
+    Parameters
+    ----------
+    selection : mapping of cloud to mapping
+        As a dataset's manifest holds it: ``counts`` of the fates, ``faces``, ``packed_faces``.
+    """
+    counts: Counter[str] = Counter()
+    for cloud in selection.values():
+        counts.update(cloud["counts"])
+    faces = sum(cloud["faces"] for cloud in selection.values())
+    packed = sum(len(cloud["packed_faces"]) for cloud in selection.values())
+    sentence = (
+        f"{counts['accepted']} patches on {faces} faces of {len(selection)} "
+        f"cloud{'s' if len(selection) > 1 else ''}; of {counts.total()} candidates failed: {failures(counts)}"
+    )
+    if packed:
+        sentence += f"; random placement jammed on {packed} faces, which were packed anew"
+    return sentence
+
+
 def _write(
-    growing: GrowingDataset, found: Iterator[dict[str, Any]], names: Sequence[str], progress: bool
+    growing: GrowingDataset,
+    found: Iterator[dict[str, Any]],
+    cubes: Mapping[str, SimulationCube],
+    lines: LineFaces | None,
+    progress: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Commit the patches of every cloud that are not there yet; return what is to be said of the clouds."""
     selection, slabs, number = {}, {}, 0
-    with tqdm(total=0, desc="patches", unit="patch", disable=not progress) as bar:
-        for name, result in zip(names, found, strict=True):
+    with (
+        closing(lines) if lines else nullcontext(),
+        tqdm(total=0, desc="patches", unit="patch", disable=not progress) as bar,
+    ):
+        for (name, cube), result in zip(cubes.items(), found, strict=True):
             rows, arrays = result["rows"], result["arrays"]
             selection[name] = result["selection"]
             if result["slab"] is not None:
@@ -152,7 +201,10 @@ def _write(
             for k in range(len(rows["score"])):
                 row = _row(rows, k, name)
                 if number >= len(growing.records):
-                    growing.append({key: values[k] for key, values in arrays.items()}, row)
+                    patch = {key: values[k] for key, values in arrays.items()}
+                    if lines is not None:
+                        patch |= lines.cut(cube, row["line_of_sight"], row["origin"])
+                    growing.append({key: patch[key] for key in growing.names}, row)
                 elif growing.records[number]["row"] != row:
                     raise ValueError(
                         f"{partial_path(growing.path)}: patch {number} is not the one that this computer finds; throw the "
@@ -161,6 +213,23 @@ def _write(
                 number += 1
                 bar.update()
     return selection, slabs
+
+
+def _lines(
+    growing: GrowingDataset, config: PatchConfig, velocity: np.ndarray | None, client: Any, progress: bool
+) -> LineFaces | None:
+    """Return what computes the line of the patches, None where none is wanted."""
+    if config.line_emission is None:
+        return None
+    return LineFaces(
+        config.line_emission,
+        velocity,
+        config.line_quantities,
+        config.patch_size,
+        growing.scratch,
+        client=client,
+        progress=progress,
+    )
 
 
 def _row(rows: dict[str, np.ndarray], k: int, cloud: str) -> dict[str, Any]:
@@ -206,29 +275,38 @@ def _finish(
     growing.seal(table, {"split": rule, "selection": selection})
 
 
-def _manifest(config: PatchConfig, sources: list[dict[str, Any]], cell_size_pc: float) -> dict[str, Any]:
+def _manifest(
+    config: PatchConfig,
+    sources: list[dict[str, Any]],
+    cell_size_pc: float,
+    velocity: np.ndarray | None,
+    channels: str,
+) -> dict[str, Any]:
+    decisive = ("name", "sha256", "gas_sha256", "shape", "cell_size_pc")
+    line = {} if config.line_emission is None else line_recipe(config.line_emission)
     recipe = {
         "recipe": RECIPE,
         "schema": SCHEMA,
-        "config": to_dict(config),
-        "sources": [
-            {key: source[key] for key in ("name", "sha256", "shape", "cell_size_pc")} for source in sources
-        ],
+        "config": {key: value for key, value in to_dict(config).items() if key != "emission"},
+        "sources": [{key: source[key] for key in decisive if key in source} for source in sources],
     }
-    return {
+    if line:
+        recipe |= {"emission": line, "velocity_km_s": velocity.tolist()}
+    manifest = {
         "schema": SCHEMA,
         "kind": KIND,
         "fingerprint": fingerprint(recipe),
         "pixel_size_pc": cell_size_pc,
         "patch_size": config.patch_size,
-        "inputs": ["column_density"],
+        "inputs": list(config.inputs),
         "targets": list(config.targets),
-        "units": {name: UNITS[name] for name in config.quantities},
+        "units": {name: (UNITS | LINE_UNITS)[name] for name in (*config.inputs, *config.targets)},
         "config": to_dict(config),
         "sources": sources,
         "dropped": [],
         "provenance": to_dict(Provenance.now(seed=config.seed)),
     }
+    return manifest | {"emission": line | {"channels": channels}} if line else manifest
 
 
 def _opened(cubes: Any) -> list[SimulationCube]:
@@ -272,8 +350,10 @@ def _one_cell_size(cubes: Sequence[SimulationCube], names: Sequence[str]) -> flo
     return first
 
 
-def _sources(cubes: Sequence[SimulationCube], names: Sequence[str], progress: bool) -> list[dict[str, Any]]:
-    """Describe the clouds; the same density twice is refused."""
+def _sources(
+    cubes: Sequence[SimulationCube], names: Sequence[str], progress: bool, emitting: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Describe the clouds, with the gas that emits along some axes; the same density twice is refused."""
     sources: list[dict[str, Any]] = []
     for cube, name in tqdm(
         list(zip(cubes, names, strict=True)), desc="reading clouds", unit="cloud", disable=not progress
@@ -294,6 +374,8 @@ def _sources(cubes: Sequence[SimulationCube], names: Sequence[str], progress: bo
                 "provenance": cube.provenance,
             }
         )
+        if emitting:
+            sources[-1]["gas_sha256"] = gas_sha256(cube, name, emitting)
     return sources
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import numpy as np
 import zarr
 
 from polaris_lab.config import write_bytes
+from polaris_lab.datasets.layout import require_arrays, write_column
+from polaris_lab.lock import InUseError, hold
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ KIND = "polaris_lab patch dataset"
 """Stands in the attributes of every dataset, so that no other folder is ever taken for one."""
 
 COMMITS = "commits.jsonl"
+SCRATCH = "scratch"
 
 
 def partial_path(path: Path) -> Path:
@@ -57,18 +61,36 @@ class GrowingDataset:
         Where it will stand when it is whole.
     records : list of dict
         The commit records so far: ``{"sha256": {array: hex}, "row": {...}}``.
+    names : list of str
+        The arrays in the order in which patches are handed in: inputs, then targets.
     """
 
-    def __init__(self, path: Path, group: zarr.Group, records: list[dict[str, Any]], *, overwrite: bool):
+    def __init__(
+        self,
+        path: Path,
+        group: zarr.Group,
+        records: list[dict[str, Any]],
+        claim: ExitStack,
+        *,
+        overwrite: bool,
+    ):
         self.path = path
         self.records = records
         self._group = group
+        self._claim = claim
         self._overwrite = overwrite
+        self.names = [*group.attrs["inputs"], *group.attrs["targets"]]
         self._log = open(partial_path(path) / COMMITS, "ab")  # noqa: SIM115 - closed by seal and close
 
     @classmethod
     def begin(
-        cls, path: Path, manifest: Mapping[str, Any], arrays: Mapping[str, str], *, overwrite: bool = False
+        cls,
+        path: Path,
+        manifest: Mapping[str, Any],
+        arrays: Mapping[str, str],
+        *,
+        velocity: np.ndarray | None = None,
+        overwrite: bool = False,
     ) -> GrowingDataset:
         """Start a dataset, or resume the partial one with the same fingerprint.
 
@@ -80,6 +102,8 @@ class GrowingDataset:
             Attributes of the group; ``fingerprint`` and ``patch_size`` among them.
         arrays : mapping
             The unit of every array by its name.
+        velocity : ndarray, shape (v,), optional
+            Channel centres of the line cubes [km/s].
         overwrite : bool
             Replace a dataset at `path` once the new one is whole; throw away a partial one of another recipe.
 
@@ -87,25 +111,33 @@ class GrowingDataset:
         ------
         FileExistsError
             If something stands at `path`, or a partial dataset of another recipe.
+        InUseError
+            If another process builds it.
         """
-        check_free(path, manifest["fingerprint"], overwrite=overwrite)
-        partial = partial_path(path)
-        if partial.exists() and (manifest["fingerprint"] != _stored_fingerprint(partial)):
-            shutil.rmtree(partial)
-        if partial.exists():
-            return cls._resume(path, arrays, overwrite)
-        group = zarr.create_group(partial, zarr_format=3, attributes={**manifest, "complete": False})
-        _require_arrays(group, arrays)
-        return cls(path, group, [], overwrite=overwrite)
+        with ExitStack() as claim:
+            claim.enter_context(claimed(path))
+            check_free(path, manifest["fingerprint"], overwrite=overwrite)
+            partial = partial_path(path)
+            if partial.exists() and manifest["fingerprint"] != _stored_fingerprint(partial):
+                shutil.rmtree(partial)
+            if partial.exists():
+                group, records = cls._taken_up(partial, arrays, velocity)
+            else:
+                group = zarr.create_group(partial, zarr_format=3, attributes={**manifest, "complete": False})
+                require_arrays(group, arrays, velocity)
+                records = []
+            return cls(path, group, records, claim.pop_all(), overwrite=overwrite)
 
-    @classmethod
-    def _resume(cls, path: Path, arrays: Mapping[str, str], overwrite: bool) -> GrowingDataset:
+    @staticmethod
+    def _taken_up(
+        partial: Path, arrays: Mapping[str, str], velocity: np.ndarray | None
+    ) -> tuple[zarr.Group, list[dict[str, Any]]]:
         """Take up a partial dataset after its last patch that is stored whole."""
-        partial = partial_path(path)
+        shutil.rmtree(partial / SCRATCH, ignore_errors=True)
         for leftover in partial.rglob("*.partial"):  # files of a write that was cut off
             leftover.unlink()
         group = zarr.open_group(partial, mode="r+", use_consolidated=False)
-        _require_arrays(group, arrays)
+        require_arrays(group, arrays, velocity)
         records = []
         for record in _read_commits(partial / COMMITS):
             number = len(records)
@@ -117,7 +149,12 @@ class GrowingDataset:
             records.append(record)
         write_bytes(partial / COMMITS, b"".join(_line(record) for record in records))
         logger.info("%s: resumed with %d patches", partial, len(records))
-        return cls(path, group, records, overwrite=overwrite)
+        return group, records
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for what is needed while the dataset grows; it does not outlive the growing."""
+        return partial_path(self.path) / SCRATCH
 
     def append(self, arrays: Mapping[str, np.ndarray], row: Mapping[str, Any]) -> None:
         """Write one patch and commit it.
@@ -125,7 +162,7 @@ class GrowingDataset:
         Parameters
         ----------
         arrays : mapping
-            Every array of the dataset by name, each (y, x).
+            Every array of the dataset by name, inputs first: (y, x), or (v, y, x) for a line cube.
         row : mapping
             What the table says of the patch, JSON values.
         """
@@ -154,8 +191,9 @@ class GrowingDataset:
         attributes : mapping
             What is added to the attributes of the group.
         """
-        self.close()
+        self._log.close()
         partial = partial_path(self.path)
+        shutil.rmtree(self.scratch, ignore_errors=True)
         names = list(self.records[0]["sha256"])
         for name in names:
             array = self._group[name]
@@ -163,7 +201,7 @@ class GrowingDataset:
         rows = self._group.create_group("patch", overwrite=True)
         digests = np.array([[record["sha256"][name] for name in names] for record in self.records])
         for name, values in {**table, "sha256": digests}.items():
-            _write_column(rows, name, values)
+            write_column(rows, name, values)
         rows["sha256"].attrs["arrays"] = names
         self._group.attrs.update({**attributes, "complete": True})
         with warnings.catch_warnings():  # zarr notes that version 3 does not specify it yet; xarray reads it
@@ -172,21 +210,43 @@ class GrowingDataset:
             zarr.consolidate_metadata(partial, zarr_format=3)
         (partial / COMMITS).unlink()
         _rename(partial, self.path, overwrite=self._overwrite)
+        self.close()
 
     def close(self) -> None:
-        """Close the log; the partial dataset stays and can be resumed."""
+        """Let go of it; a partial dataset stays and can be resumed."""
         self._log.close()
+        self._claim.close()
 
     def discard(self) -> None:
         """Throw the partial dataset away."""
-        self.close()
+        self._log.close()
         shutil.rmtree(partial_path(self.path), ignore_errors=True)
+        self.close()
 
     def __enter__(self) -> GrowingDataset:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def claimed(path: Path) -> AbstractContextManager[None]:
+    """Hold the place of a dataset while the block runs, so that no two processes build it at once.
+
+    Raises
+    ------
+    InUseError
+        If another process holds it.
+    """
+
+    def in_use(entry: dict[str, Any]) -> InUseError:
+        return InUseError(
+            f"{path}: expected a dataset that nobody is building, got one that process {entry['pid']} on "
+            f"{entry['host']} has been building since {entry.get('started')}; wait for it, or choose another path"
+        )
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return hold(path.with_name(f"{path.name}.building.json"), in_use)
 
 
 def check_free(path: Path, fingerprint: str, *, overwrite: bool = False) -> None:
@@ -201,12 +261,7 @@ def check_free(path: Path, fingerprint: str, *, overwrite: bool = False) -> None
     """
     partial = partial_path(path)
     for taken in (path, partial):
-        if (
-            overwrite
-            and taken.exists()
-            and not is_dataset(taken)
-            and (taken.is_file() or any(taken.iterdir()))
-        ):
+        if overwrite and taken.exists() and not is_dataset(taken) and (taken.is_file() or _contents(taken)):
             raise FileExistsError(
                 f"{taken}: expected a dataset to overwrite, got something else, which is left alone; "
                 "choose another path"
@@ -226,7 +281,7 @@ def check_free(path: Path, fingerprint: str, *, overwrite: bool = False) -> None
         )
     if partial.exists() and not overwrite:
         stored = _stored_fingerprint(partial)
-        if stored != fingerprint and any(partial.iterdir()):
+        if stored != fingerprint and _contents(partial):
             raise FileExistsError(
                 f"{partial}: expected a partial dataset with fingerprint {fingerprint}, got {stored or 'none'}: it "
                 "was begun with other cubes or another configuration; finish it with those, choose another "
@@ -241,25 +296,14 @@ def finish_interrupted_rename(path: Path, fingerprint: str, *, overwrite: bool =
         return False
     if not json.loads((partial / "zarr.json").read_text())["attributes"].get("complete"):
         return False
-    _rename(partial, path, overwrite=overwrite)
+    with claimed(path):
+        _rename(partial, path, overwrite=overwrite)
     return True
 
 
-def _require_arrays(group: zarr.Group, arrays: Mapping[str, str]) -> None:
-    """Create the arrays that are not there yet, without any patch."""
-    side = group.attrs["patch_size"]
-    for name, unit in arrays.items():
-        if name not in group:
-            group.create_array(
-                name,
-                shape=(0, side, side),
-                chunks=(1, side, side),
-                dtype="float32",
-                fill_value=float("nan"),
-                compressors=None,  # mantissas of turbulence are noise: nothing to gain
-                dimension_names=("patch", "y", "x"),
-                attributes={"units": unit},
-            )
+def _contents(folder: Path) -> list[Path]:
+    """Return what a folder holds but for files whose writing was cut off."""
+    return [entry for entry in folder.iterdir() if not entry.name.endswith(".partial")]
 
 
 def _rename(partial: Path, path: Path, *, overwrite: bool) -> None:
@@ -269,24 +313,6 @@ def _rename(partial: Path, path: Path, *, overwrite: bool) -> None:
         path.rename(old)
     partial.rename(path)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _write_column(group: zarr.Group, name: str, values: np.ndarray) -> None:
-    values = np.asarray(values)
-    text = values.dtype.kind in "UTO"
-    second = {"origin": "row_column", "sha256": "array"}.get(name, "component")
-    column = group.create_array(
-        name,
-        shape=values.shape,
-        chunks=values.shape,
-        dtype="string" if text else values.dtype,
-        dimension_names=("patch", second)[: values.ndim],
-    )
-    column[:] = values.astype(np.dtypes.StringDType()) if text else values
-    if name == "origin":
-        column.attrs.update(
-            {"units": "pixel", "description": "row and column of the patch's first pixel on its face"}
-        )
 
 
 def _stored_fingerprint(path: Path) -> str | None:
@@ -299,7 +325,7 @@ def _stored_fingerprint(path: Path) -> str | None:
 def _stored_checksum(group: zarr.Group, name: str, number: int) -> str | None:
     try:
         return checksum(group[name][number])
-    except (ValueError, OSError, KeyError, IndexError):  # missing or cut off
+    except (ValueError, OSError, KeyError, IndexError, RuntimeError):  # missing or cut off
         return None
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from polaris_lab.clouds.simulation import AXES
-from polaris_lab.config import did_you_mean, plain_numbers
+from polaris_lab.config import plain_numbers
 from polaris_lab.datasets.arrays import UNITS
+from polaris_lab.datasets.checks import check_one_of, check_whole, check_within
+from polaris_lab.datasets.emission_config import LINE_UNITS, EmissionConfig
 from polaris_lab.datasets.scoring import WEIGHTS
 
 SPLIT_RULES = ("slab", "cloud", "shuffle")
@@ -62,7 +64,11 @@ class PatchConfig:
     lines_of_sight : tuple of str
         Faces to use, out of "z", "y", "x".
     quantities : tuple of str
-        What is stored; column_density is the input, the others are targets.
+        What is stored: column_density and the densities along the line of sight; and of a line "ppv_cube" (v, y, x)
+        and the maps "integrated_intensity", "centroid_velocity", "velocity_dispersion" and "peak_temperature".
+        Column density and what the line gives are inputs, the densities are targets.
+    emission : EmissionConfig or None
+        The line, for quantities that it gives; None for the defaults.
     seed : int
         For candidates, acceptance and splits.
 
@@ -95,6 +101,7 @@ class PatchConfig:
     lines_of_sight: tuple[str, ...] = ("z", "y", "x")
     quantities: tuple[str, ...] = ("column_density", "mass_weighted_density")
     seed: int = 0
+    emission: EmissionConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("weights", "validation_clouds", "lines_of_sight", "quantities"):
@@ -107,19 +114,19 @@ class PatchConfig:
         self._check_names()
 
     def _check_numbers(self) -> None:
-        _whole("patch_size", self.patch_size, SMALLEST_PATCH, "the report's is 128, the default 64")
+        check_whole("patch_size", self.patch_size, SMALLEST_PATCH, "the report's is 128, the default 64")
         if self.patches_per_face is not None:
-            _whole("patches_per_face", self.patches_per_face, 1, "None takes as many as fit")
-        _whole("attempts", self.attempts, 1, "the default is 50")
-        _whole("seed", self.seed, 0, "any such number gives its own draw")
+            check_whole("patches_per_face", self.patches_per_face, 1, "None takes as many as fit")
+        check_whole("attempts", self.attempts, 1, "the default is 50")
+        check_whole("seed", self.seed, 0, "any such number gives its own draw")
         if not isinstance(self.packing, bool):
             raise TypeError(f"packing: expected True or False, got {self.packing!r}")
-        _within("min_separation", self.min_separation, 0, math.inf, "1 forbids overlap", open_low=True)
-        _within("low_column_density", self.low_column_density, 0, math.inf, "0 switches the test off")
-        _within("low_density_fraction", self.low_density_fraction, 0, 1, "1 switches the test off")
-        _within("steepness", self.steepness, 0, math.inf, "the report's is 2; 0 switches the filter off")
-        _within("offset", self.offset, -math.inf, math.inf, "the report's is 1")
-        _within(
+        check_within("min_separation", self.min_separation, 0, math.inf, "1 forbids overlap", open_low=True)
+        check_within("low_column_density", self.low_column_density, 0, math.inf, "0 switches the test off")
+        check_within("low_density_fraction", self.low_density_fraction, 0, 1, "1 switches the test off")
+        check_within("steepness", self.steepness, 0, math.inf, "the report's is 2; 0 switches the filter off")
+        check_within("offset", self.offset, -math.inf, math.inf, "the report's is 1")
+        check_within(
             "validation_fraction",
             self.validation_fraction,
             0,
@@ -129,29 +136,36 @@ class PatchConfig:
             open_high=True,
         )
         if self.slab_position is not None:
-            _within("slab_position", self.slab_position, 0, 1, "None lets the mass decide")
+            check_within("slab_position", self.slab_position, 0, 1, "None lets the mass decide")
         if len(self.weights) != 3:
             raise ValueError(
                 f"weights: expected three, of s_Lambda(N_H), s_Lambda(<n>_M) and s_res, got {len(self.weights)}"
             )
         for weight in self.weights:
-            _within("weights", weight, 0, math.inf, "the report's are (1, 0.5, 5)")
+            check_within("weights", weight, 0, math.inf, "the report's are (1, 0.5, 5)")
 
     def _check_names(self) -> None:
-        _one_of("split_by", self.split_by, SPLIT_RULES)
-        _one_of("score_scale", self.score_scale, SCORE_SCALES)
-        _one_of("slab_axis", self.slab_axis, AXES)
+        check_one_of("split_by", self.split_by, SPLIT_RULES)
+        check_one_of("score_scale", self.score_scale, SCORE_SCALES)
+        check_one_of("slab_axis", self.slab_axis, AXES)
         for name, values, known in (
             ("lines_of_sight", self.lines_of_sight, AXES),
-            ("quantities", self.quantities, tuple(UNITS)),
+            ("quantities", self.quantities, (*UNITS, *LINE_UNITS)),
         ):
             for value in values:
-                _one_of(name, value, known)
+                check_one_of(name, value, known)
             if len(set(values)) != len(values) or not values:
                 raise ValueError(f"{name}: expected different names out of {known}, got {values}")
-        if "column_density" not in self.quantities or len(self.quantities) < 2:
+        if "column_density" not in self.quantities or not self.targets:
             raise ValueError(
                 f'quantities: expected "column_density" and at least one density to learn, got {self.quantities}'
+            )
+        if not isinstance(self.emission, EmissionConfig | None):
+            raise TypeError(f"emission: expected an EmissionConfig or None, got {self.emission!r}")
+        if self.emission is not None and not self.line_quantities:
+            raise ValueError(
+                f"emission: expected a quantity of the line among quantities ({', '.join(LINE_UNITS)}), got "
+                f"{self.quantities}; add one, or leave emission out"
             )
         if self.split_by == "slab" and set(self.lines_of_sight) <= {self.slab_axis}:
             raise ValueError(
@@ -185,41 +199,26 @@ class PatchConfig:
         return tuple(axis for axis in self.lines_of_sight if axis != dropped)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """Quantities that a network is given."""
+        return tuple(name for name in self.quantities if name == "column_density" or name in LINE_UNITS)
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """Quantities to learn."""
-        return tuple(name for name in self.quantities if name != "column_density")
+        return tuple(name for name in self.quantities if name in UNITS and name != "column_density")
 
+    @property
+    def projected_quantities(self) -> tuple[str, ...]:
+        """Quantities that are sums and means along the line of sight."""
+        return tuple(name for name in self.quantities if name in UNITS)
 
-def _whole(name: str, value: Any, smallest: int, remedy: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}; {remedy}")
-    if value < smallest:
-        raise ValueError(f"{name}: expected at least {smallest}, got {value}; {remedy}")
+    @property
+    def line_quantities(self) -> tuple[str, ...]:
+        """Quantities that a line gives."""
+        return tuple(name for name in self.quantities if name in LINE_UNITS)
 
-
-def _within(
-    name: str,
-    value: Any,
-    low: float,
-    high: float,
-    remedy: str,
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}: expected a number, got {value!r}; {remedy}")
-    inside = math.isfinite(value) and low <= value <= high
-    if not inside or (open_low and value == low) or (open_high and value == high):
-        if low == -math.inf:
-            expected = "a finite number"
-        elif high == math.inf:
-            expected = f"a finite number {'above' if open_low else 'from'} {low:g}"
-        else:
-            expected = f"a number from {low:g} to {high:g}" + (", the ends excluded" if open_high else "")
-        raise ValueError(f"{name}: expected {expected}, got {value}; {remedy}")
-
-
-def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{name}: unknown {value!r}: {did_you_mean(str(value), known)}")
+    @property
+    def line_emission(self) -> EmissionConfig | None:
+        """The line that is computed; None without a quantity that it gives."""
+        return (self.emission or EmissionConfig()) if self.line_quantities else None

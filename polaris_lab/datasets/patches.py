@@ -14,6 +14,7 @@ A window may reach beyond the map; there the map is continued by reflection at i
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -254,9 +255,9 @@ def plan_overlapping(
             f"tile: expected a multiple of {multiple} pixels (the network's stride), got {tile}; "
             f"take {_round_up(tile, multiple)}"
         )
-    if not 0 <= overlap < 1:
+    if not isinstance(overlap, numbers.Real) or not 0 <= overlap < 1:
         raise ValueError(
-            f"overlap: expected a fraction of the tile from 0 to below 1, got {overlap}; the report's is 0.5"
+            f"overlap: expected a fraction of the tile from 0 to below 1, got {overlap!r}; the report's is 0.5"
         )
     step = max(multiple, int(tile * (1 - overlap)) // multiple * multiple)
     tiles = []

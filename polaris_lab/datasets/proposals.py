@@ -137,6 +137,12 @@ class Proposals:
         found = Counter(self.table["fate"].tolist())
         return {fate: found[fate] for fate in FATES}
 
+    @property
+    def packed_faces(self) -> tuple[str, ...]:
+        """Lines of sight whose patches were laid out anew because random placement jammed."""
+        packed = set(self.table["line_of_sight"][self.table["stage"] == "packing"].tolist())
+        return tuple(face.line_of_sight for face in self.faces if face.line_of_sight in packed)
+
     def reconsider(self, **changes: Any) -> Proposals:
         """Choose again on the same faces with some choices changed; fast enough for a slider.
 
@@ -151,11 +157,10 @@ class Proposals:
     def summary(self) -> str:
         """Return a few lines on how many candidates failed at which test, and the notes."""
         counts = self.counts()
-        failed = ", ".join(f"{fate} {counts[fate]}" for fate in FATES[1:] if counts[fate])
         kept = Counter(self.accepted["split"].tolist())
         lines = [
             f"{sum(counts.values())} candidates on {len(self.faces)} faces: {counts['accepted']} accepted "
-            f"({kept['training']} training, {kept['validation']} validation); failed: {failed or 'none'}"
+            f"({kept['training']} training, {kept['validation']} validation); failed: {failures(counts)}"
         ]
         if self.slab is not None:
             slab, size = self.slab, self.pixel_size_pc
@@ -183,3 +188,14 @@ class Proposals:
             f"<b>Proposals</b> {escape(self.name or 'unnamed cloud')}: {len(self)} patches<table>"
             f"<tr><th>fate</th><th>candidates</th></tr>{counts}</table><ul>{notes}</ul>"
         )
+
+
+def failures(counts: Mapping[str, int]) -> str:
+    """Say how many candidates failed at which test, in the order of the tests.
+
+    Examples
+    --------
+    >>> failures({"accepted": 9, "too close": 40, "too diffuse": 0, "score": 2})
+    'too close 40, score 2'
+    """
+    return ", ".join(f"{fate} {counts[fate]}" for fate in FATES[1:] if counts.get(fate)) or "none"

@@ -66,7 +66,10 @@ def propose_patches(
         if config.split_by == "slab" and slab is None:
             mass = projection.column_density.sum(axis=1 - face_axes(axis).index(config.slab_axis))
             slab = choose_slab(len(mass), config, mass)
-        maps = {name: getattr(projection, name) for name in {*config.quantities, "mass_weighted_density"}}
+        maps = {
+            name: getattr(projection, name)
+            for name in {*config.projected_quantities, "mass_weighted_density"}
+        }
         faces.append(_scored(axis, maps, config))
     proposals = decide(faces, config, slab=slab, name=cube.name or "", held_out=held_out)
     return Proposals(**proposals, pixel_size_pc=cube.cell_size_pc, shape=cube.shape)
@@ -84,10 +87,10 @@ def reconsider(proposals: Proposals, config: PatchConfig) -> Proposals:
     present = {face.line_of_sight for face in proposals.faces}
     missing = [axis for axis in config.used_lines_of_sight if axis not in present]
     stored = set(proposals.faces[0].maps)
-    if missing or not set(config.quantities) <= stored:
+    if missing or not set(config.projected_quantities) <= stored:
         raise ValueError(
             f"config: expected lines of sight and quantities out of {sorted(present)} and {sorted(stored)}, got "
-            f"{config.used_lines_of_sight} and {config.quantities}; call propose_patches with the cube"
+            f"{config.used_lines_of_sight} and {config.projected_quantities}; call propose_patches with the cube"
         )
     check_shape(proposals.shape, config)
     faces = [face for face in proposals.faces if face.line_of_sight in config.used_lines_of_sight]
@@ -133,7 +136,7 @@ def decide(
         )
         if placement.note:
             notes.append(f"line of sight {face.line_of_sight}: {placement.note}")
-            logger.info("%s: %s", name or "cloud", notes[-1])
+            logger.debug("%s: %s", name or "cloud", notes[-1])
         rows.append(_rows(face, placement, probability, across, reference, held_out))
     table = {column: np.concatenate([part[column] for part in rows]) for column in rows[0]}
     accepted = table["fate"] == "accepted"

@@ -12,7 +12,7 @@ import zarr
 from astropy import units as u
 
 from polaris_lab.config import check_schema, did_you_mean, fingerprint
-from polaris_lab.datasets.arrays import checked_arrays, content_manifest, given_split
+from polaris_lab.datasets.arrays import checked_arrays, column, content_manifest, given_split, per_patch
 from polaris_lab.datasets.growing import (
     GrowingDataset,
     check_free,
@@ -21,6 +21,7 @@ from polaris_lab.datasets.growing import (
     is_dataset,
     partial_path,
 )
+from polaris_lab.datasets.layout import LINE_CUBE
 
 SPLITS = ("training", "validation", "dropped")
 """What a patch can be used for."""
@@ -45,6 +46,8 @@ class PatchDataset:
         Side of a patch [pixels].
     inputs, targets : tuple of str
         Names of the arrays a network is given, and of those it can learn.
+    velocity : ndarray, shape (v,), or None
+        Channel centres of the line cubes "ppv_cube" [km/s]; None without.
     split_rule : str
         How training and validation were told apart: "slab", "cloud", "shuffle" or "given".
     table : dict
@@ -62,8 +65,10 @@ class PatchDataset:
         *,
         path: Path | None = None,
         digests: np.ndarray | None = None,
+        velocity: np.ndarray | None = None,
     ) -> None:
         self.path = path
+        self.velocity = velocity
         self.manifest = dict(manifest)
         self.pixel_size_pc = float(manifest["pixel_size_pc"])
         self.patch_size = int(manifest["patch_size"])
@@ -105,7 +110,8 @@ class PatchDataset:
             check_schema(manifest.get("schema"), str(path))
             names = [*manifest["inputs"], *manifest["targets"]]
             arrays = {name: group[name] for name in names}
-            rows = {name: _column(group["patch"][name][:]) for name in group["patch"].array_keys()}
+            velocity = group["velocity"][:] if "velocity" in group else None
+            rows = {name: column(group["patch"][name][:]) for name in group["patch"].array_keys()}
         except (KeyError, OSError) as error:
             raise ValueError(
                 f"{path}: expected a whole dataset, but {error} is missing; build it again"
@@ -114,11 +120,12 @@ class PatchDataset:
         count = len(rows["split"])
         for name, array in arrays.items():
             side = manifest["patch_size"]
-            if array.shape != (count, side, side):
+            shape = (count, side, side) if name != LINE_CUBE else (count, np.size(velocity), side, side)
+            if array.shape != shape:
                 raise ValueError(
-                    f"{path}: expected {name} with shape {(count, side, side)}, got {array.shape}; build it again"
+                    f"{path}: expected {name} with shape {shape}, got {array.shape}; build it again"
                 )
-        return cls(arrays, rows, manifest, path=path, digests=digests)
+        return cls(arrays, rows, manifest, path=path, digests=digests, velocity=velocity)
 
     @classmethod
     def from_arrays(
@@ -131,6 +138,7 @@ class PatchDataset:
         seed: int = 0,
         cloud: Sequence[str] | str = "",
         line_of_sight: Sequence[str] | str = "",
+        velocity: u.Quantity | None = None,
         path: str | Path | None = None,
         overwrite: bool = False,
     ) -> PatchDataset:
@@ -140,7 +148,8 @@ class PatchDataset:
         ----------
         inputs, targets : mapping
             Images (n, y, x) by name, in physical units and not in logarithms: ``column_density`` in cm^-2 of
-            hydrogen nuclei, the densities in cm^-3; other names need a Quantity. Square, finite, positive.
+            hydrogen nuclei, the densities in cm^-3; other names need a Quantity. Square, finite, positive. Line
+            cubes ``ppv_cube`` are (n, v, y, x) in K, of any sign.
         pixel_size : Quantity
             Side of a pixel, a length.
         split : sequence of str, or float
@@ -150,6 +159,8 @@ class PatchDataset:
             For the random draw.
         cloud, line_of_sight : str or sequence of str
             What is known of each image, for the table.
+        velocity : Quantity, optional
+            Channel centres of the line cubes, shape (v,), ascending.
         path : path, optional
             Save it there at once.
         overwrite : bool
@@ -177,20 +188,20 @@ class PatchDataset:
         ... )
         PatchDataset(10 patches of 32 x 32 pixels of 0.05 pc: 8 training, 2 validation (shuffle); column_density -> mass_weighted_density; in memory; fingerprint ...)
         """
-        arrays, units = checked_arrays(inputs, targets)
+        arrays, units, channels = checked_arrays(inputs, targets, velocity)
         count = len(next(iter(arrays.values())))
         rule, flags = given_split(split, count, seed)
         table = {
-            "line_of_sight": _per_patch(line_of_sight, count, "line_of_sight"),
+            "line_of_sight": per_patch(line_of_sight, count, "line_of_sight"),
             "origin": np.zeros((count, 2), np.int64),
             "score": np.full(count, np.nan),
             "split": flags,
-            "cloud": _per_patch(cloud, count, "cloud"),
+            "cloud": per_patch(cloud, count, "cloud"),
         }
         manifest = content_manifest(
-            arrays, units, tuple(inputs), tuple(targets), pixel_size, rule, table, seed
+            arrays, units, tuple(inputs), tuple(targets), pixel_size, rule, table, seed, channels
         )
-        dataset = cls(arrays, table, manifest)
+        dataset = cls(arrays, table, manifest, velocity=channels)
         return dataset if path is None else dataset.save(path, overwrite=overwrite)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> PatchDataset:
@@ -207,8 +218,9 @@ class PatchDataset:
         check_free(path, manifest["fingerprint"], overwrite=overwrite)
         if finish_interrupted_rename(path, manifest["fingerprint"], overwrite=overwrite):
             return type(self).open(path)
+        units = {name: self.unit(name) for name in names}
         with GrowingDataset.begin(
-            path, manifest, {name: self.unit(name) for name in names}, overwrite=overwrite
+            path, manifest, units, velocity=self.velocity, overwrite=overwrite
         ) as growing:
             for number in range(len(growing.records), len(self)):
                 growing.append({name: self.read(name, [number])[0] for name in names}, {"number": number})
@@ -249,7 +261,7 @@ class PatchDataset:
 
         Returns
         -------
-        ndarray, shape (n, y, x), float32
+        ndarray, shape (n, y, x), or (n, v, y, x) for line cubes, float32
             A copy, in the unit of :meth:`unit`.
 
         Raises
@@ -262,7 +274,7 @@ class PatchDataset:
         array = self._arrays[self._known(name)]
         chosen = np.arange(len(self)) if indices is None else self._numbers(indices)
         if chosen.size == 0:
-            return np.empty((0, self.patch_size, self.patch_size), np.float32)
+            return np.empty((0, *array.shape[1:]), np.float32)
         if isinstance(array, np.ndarray):
             return array[chosen]  # (n, y, x)
         return self._read_checked(array, name, chosen)  # (n, y, x)
@@ -371,14 +383,3 @@ def _missing(path: Path) -> str:
             "build_dataset again with the same cubes and configuration: it resumes where it stopped"
         )
     return f"{path}: expected a dataset, got nothing there; make one with build_dataset"
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    return np.array(values.tolist(), dtype=str) if values.dtype.kind in "TO" else values
-
-
-def _per_patch(values: Sequence[str] | str, count: int, name: str) -> np.ndarray:
-    values = np.full(count, values) if isinstance(values, str) else np.asarray(values, dtype=str)
-    if values.shape != (count,):
-        raise ValueError(f"{name}: expected one name or {count} of them, got {values.shape}")
-    return values

@@ -48,6 +48,8 @@ class BlueprintModel(nn.Module):
 
         Raises
         ------
+        TypeError
+            If the maps are not given by name.
         ValueError
             If an input is missing, or not of shape (N, 1, H, W).
         """
@@ -62,6 +64,11 @@ class BlueprintModel(nn.Module):
 
     def _inputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the blueprint's inputs, checked."""
+        if not isinstance(inputs, Mapping):
+            raise TypeError(
+                f"model: expected log10 maps by name, for example {{{self.blueprint.inputs[0]!r}: tensor}}, got "
+                f"{type(inputs).__name__}"
+            )
         values = {}
         for name in self.blueprint.inputs:
             if name not in inputs:

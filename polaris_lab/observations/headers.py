@@ -200,6 +200,16 @@ def celestial_wcs(header: fits.Header, *, where: str) -> WCS:
             f"{where}: expected a celestial WCS on both axes, got CTYPE {types}; without it the pixel has no size "
             "on the sky: add the cards CTYPE, CRVAL, CRPIX, CDELT (for example RA---TAN and DEC--TAN)"
         )
+    bare = [
+        i
+        for i in axes
+        if not any(header[card] for card in (f"CD{i}_*", f"PC{i}_*")) and f"CDELT{i}" not in header
+    ]
+    if bare:
+        raise ValueError(
+            f"{where}: expected the size of a pixel (CDELT{bare[0]}, or a CD matrix), got a WCS without it, which "
+            "would mean one degree: add the cards"
+        )
     return wcs
 
 

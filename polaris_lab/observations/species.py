@@ -78,7 +78,7 @@ def check_species(species: object) -> str:
             'species: expected a map that converts to N_H, got "tau", whose dust opacity is not known; divide by your '
             'cross-section per hydrogen nucleus and open the result with species="H"'
         )
-    if species not in SPECIES:
+    if not isinstance(species, str) or species not in SPECIES:
         raise ValueError(f"species: unknown {species!r}: {did_you_mean(str(species), [*SPECIES, 'tau'])}")
     return str(species)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -12,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polaris_lab.config import write_bytes
+from polaris_lab.config import canonical_json, write_bytes
 
-_REMEDY = (
+ANOTHER_BLUEPRINT = (
     "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
 )
 
@@ -56,7 +57,9 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], *, epoch: int, bluep
     """Write the weights of an epoch as safetensors, with the fingerprint of the blueprint they belong to."""
     from safetensors.torch import save
 
-    write_bytes(path, save(dict(weights), metadata={"epoch": str(epoch), "blueprint": blueprint}))
+    # one entry: safetensors writes several in a random order, and equal runs shall have equal files
+    metadata = {"run": canonical_json({"blueprint": blueprint, "epoch": epoch})}
+    write_bytes(path, save(dict(weights), metadata=metadata))
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -88,26 +91,13 @@ def weights_epoch(path: Path) -> int | None:
         raise ValueError(_damaged(path, error)) from error
 
 
-def weights_metadata(path: Path) -> dict[str, str]:
-    """Return what a file of weights says of itself: "epoch" and "blueprint"."""
+def weights_metadata(path: Path) -> dict[str, Any]:
+    """Return what a file of weights says of itself: "epoch" and (but for the first runs) "blueprint"."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
-
-
-def check_blueprint(stored: str | None, expected: str, *, where: str) -> None:
-    """Refuse weights of another blueprint, also where every tensor has the same name and shape.
-
-    Raises
-    ------
-    ValueError
-        If a fingerprint is stored and is not the expected one.
-    """
-    if stored is not None and stored != expected:
-        raise ValueError(
-            f"{where}: expected weights of the blueprint with fingerprint {expected}, got those of {stored}: {_REMEDY}"
-        )
+        metadata = file.metadata() or {}
+    return json.loads(metadata["run"]) if "run" in metadata else metadata
 
 
 def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
@@ -129,17 +119,17 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) 
     for name, values in expected.items():
         if name not in weights:
             raise ValueError(
-                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {_REMEDY}"
+                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {ANOTHER_BLUEPRINT}"
             )
         if weights[name].shape != values.shape:
             raise ValueError(
                 f"{where}: expected the tensor {name!r} with shape {tuple(values.shape)}, "
-                f"got {tuple(weights[name].shape)}: {_REMEDY}"
+                f"got {tuple(weights[name].shape)}: {ANOTHER_BLUEPRINT}"
             )
     for name, values in weights.items():
         if name not in expected:
             raise ValueError(
-                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {_REMEDY}"
+                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {ANOTHER_BLUEPRINT}"
             )
     model.load_state_dict(weights, strict=True)
 

@@ -12,13 +12,21 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from polaris_lab.config import SCHEMA, check_schema, fingerprint, from_dict, read_json, to_dict, write_bytes
-from polaris_lab.training.checkpoints import load_checkpoint, save_checkpoint, save_weights, weights_epoch
-from polaris_lab.training.lock import RunInUseError, holder, lock
+from polaris_lab.lock import InUseError
+from polaris_lab.training.checkpoints import (
+    ANOTHER_BLUEPRINT,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+    weights_epoch,
+)
+from polaris_lab.training.lock import holder, lock
 from polaris_lab.training.settings import EpochRecord, TrainingConfig, best_record
 
 logger = logging.getLogger(__name__)
@@ -50,6 +58,30 @@ class RunDescription:
     dataset: DatasetReference
     parameters: int
     provenance: dict
+
+
+def begin_creation(path: Path) -> Path:
+    """Make the folder in which the run at `path` is put together, in place of one of a creation that was cut off.
+
+    Raises
+    ------
+    FileExistsError
+        If something else has its name.
+    """
+    partial = path.with_name(path.name + ".partial")
+    if partial.exists():
+        ours = (DESCRIPTION, HISTORY, CHECKPOINT, OWN_DATASET)
+        others = partial.is_file() or [
+            entry.name for entry in partial.iterdir() if not entry.name.lstrip(".").startswith(ours)
+        ]
+        if others:
+            raise FileExistsError(
+                f"{partial}: expected nothing, or what a creation that was cut off left, got something else, which is "
+                "left alone; choose another path for the run"
+            )
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    return partial
 
 
 def refer_to(dataset: Any, dataset_path: Path, run_path: Path) -> DatasetReference:
@@ -111,6 +143,22 @@ def read_description(folder: Path) -> RunDescription:
 def blueprint_fingerprint(folder: Path) -> str:
     """Return the fingerprint of the blueprint as run.json has it (later versions may add settings to it)."""
     return fingerprint(read_json(folder / DESCRIPTION)["blueprint"])
+
+
+def check_blueprint(folder: Path, stored: str | None, where: Path) -> None:
+    """Refuse weights of another blueprint, also where every tensor has the same name and shape.
+
+    Raises
+    ------
+    ValueError
+        If a fingerprint is stored in the file `where` and is not that of the run's blueprint.
+    """
+    expected = blueprint_fingerprint(folder)
+    if stored is not None and stored != expected:
+        raise ValueError(
+            f"{where}: expected weights of the blueprint with fingerprint {expected}, got those of {stored}: "
+            f"{ANOTHER_BLUEPRINT}"
+        )
 
 
 def read_history(folder: Path) -> list[EpochRecord]:
@@ -208,7 +256,7 @@ def reconcile_if_killed(folder: Path) -> None:
     try:
         with lock(folder):
             reconcile(folder)
-    except RunInUseError:
+    except InUseError:
         return
     except OSError as error:
         logger.warning("%s: a killed training left its files half updated (%s)", folder, error)

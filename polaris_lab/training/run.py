@@ -86,20 +86,16 @@ class Run:
             If something stands at `path`.
         RunInUseError
             If the run to be replaced is in training.
-        TypeError
-            If blueprint, dataset or config is something else.
-        ValueError
-            If the dataset lacks an input or target of the blueprint, or patches for training or validation,
-            or the batch is larger than the training set.
+        TypeError, ValueError
+            If blueprint, dataset or config is something else; if the dataset lacks an input or target of the
+            blueprint, or patches for training or validation, or the batch is larger than the training set.
         """
         from polaris_lab.training.session import check_kinds, prepare
 
         path, config = Path(path), TrainingConfig() if config is None else config
         check_kinds(blueprint, dataset, config)
         _check_free(path, overwrite=overwrite)
-        partial = path.with_name(path.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)  # of a creation that was cut off
-        partial.mkdir(parents=True)
+        partial = files.begin_creation(path)
         try:
             prepare(partial, path, blueprint, dataset, config)
             if path.exists():
@@ -317,12 +313,7 @@ class Run:
             If no epoch is finished, or the weights do not match the blueprint: the error names the tensor.
         """
         from polaris_lab.models import build_model
-        from polaris_lab.training.checkpoints import (
-            check_blueprint,
-            load_weights,
-            put_weights,
-            weights_metadata,
-        )
+        from polaris_lab.training.checkpoints import load_weights, put_weights, weights_metadata
 
         path = self.path / files.WEIGHTS
         if not path.exists():
@@ -332,9 +323,7 @@ class Run:
             )
         model = build_model(self.blueprint)
         put_weights(model, load_weights(path), where=str(path))
-        check_blueprint(
-            weights_metadata(path).get("blueprint"), files.blueprint_fingerprint(self.path), where=str(path)
-        )
+        files.check_blueprint(self.path, weights_metadata(path).get("blueprint"), path)
         return model.eval()
 
     def validate(self) -> tuple[np.ndarray, np.ndarray]:

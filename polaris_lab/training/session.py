@@ -14,7 +14,7 @@ from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint, build_model, parameter_count
 from polaris_lab.training import folder as files
 from polaris_lab.training.batches import Patches
-from polaris_lab.training.checkpoints import check_blueprint, load_checkpoint, load_weights, save_checkpoint
+from polaris_lab.training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from polaris_lab.training.lock import lock
 from polaris_lab.training.loop import TrainingState, check_batch_size, fit
 from polaris_lab.training.settings import EpochRecord, TrainingConfig, is_finished
@@ -90,8 +90,12 @@ def start(
         except _StopRequested:
             logger.info("%s: stopped on request after %d epochs", run.path, len(run.history()))
         except Exception as error:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            write_json(run.path / files.FAILURE, {"message": f"{type(error).__name__}: {error}", "time": now})
+            if (
+                run.path / files.DESCRIPTION
+            ).exists():  # a run deleted meanwhile is not to come back as a stub
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                message = f"{type(error).__name__}: {error}"
+                write_json(run.path / files.FAILURE, {"message": message, "time": now})
             raise
         finally:
             stop.unlink(missing_ok=True)
@@ -135,11 +139,7 @@ def _where_it_stopped(run: Run) -> str:
 def _loop(run: Run, before_batch: Callable[[int], None]) -> Generator[EpochRecord, None, None]:
     """Go on with the training of a run from its last checkpoint, committing every epoch."""
     checkpoint = load_checkpoint(run.path / files.CHECKPOINT)
-    check_blueprint(
-        checkpoint.get("blueprint"),
-        files.blueprint_fingerprint(run.path),
-        where=str(run.path / files.CHECKPOINT),
-    )
+    files.check_blueprint(run.path, checkpoint.get("blueprint"), run.path / files.CHECKPOINT)
     files.reconcile(run.path, checkpoint)
     if is_finished(run.config, run.history()):
         return

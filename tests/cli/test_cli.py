@@ -69,6 +69,47 @@ def test_errors_can_be_read_by_scripts(capsys, tmp_path):
     assert "expected a length" in error["message"]
 
 
+@pytest.mark.parametrize("words", [["predict", "--json"], ["predit", "--json"]])
+def test_wrong_usage_can_be_read_by_scripts(words, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(words)
+    out, err = capsys.readouterr()
+    assert leaving.value.code == 2
+    assert json.loads(out)["error"]["type"] == "UsageError"
+    assert "usage:" in err
+
+
+def test_json_stands_alone_on_standard_output_and_knows_no_nan(monkeypatch, capsys):
+    import polaris_lab.cli.doctor as doctor
+
+    def chatty(_):
+        print("something a library wanted to say")
+        return {"score": float("nan"), "list": [1.5, float("inf")]}
+
+    monkeypatch.setattr(doctor, "run", chatty)
+    assert main(["doctor", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"score": None, "list": [1.5, None]}
+    assert "NaN" not in out
+    assert "something" in err
+
+
+def test_an_error_of_several_lines_becomes_one(monkeypatch, capsys):
+    import polaris_lab.cli.doctor as doctor
+
+    def broken(_):
+        raise ValueError("first\n   second")
+
+    monkeypatch.setattr(doctor, "run", broken)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "polaris-lab: first second\n"
+
+
+def test_a_folder_that_is_not_there_cannot_be_served(tmp_path, capsys):
+    assert main(["serve", "training", str(tmp_path / "runs")]) == 1
+    assert "polaris-lab demo" in capsys.readouterr().err
+
+
 def test_a_missing_map_is_named(capsys, tmp_path):
     missing = tmp_path / "none.fits"
     assert main(["predict", str(missing), "--distance", "300 pc", "--species", "H2"]) == 1
@@ -84,6 +125,8 @@ def test_an_interrupt_gives_status_130(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "run", interrupted)
     assert main(["doctor"]) == 130
     assert "interrupted" in capsys.readouterr().err
+    assert main(["doctor", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["error"]["type"] == "KeyboardInterrupt"
 
 
 @pytest.mark.parametrize(("text", "parsecs"), [("300 pc", 300), ("0.3kpc", 300), ("1 lyr", 0.306601)])

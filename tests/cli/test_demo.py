@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
 import polaris_lab as lab
 from polaris_lab.cli import main
+from polaris_lab.cli.demo import program_name
 
 
 def test_leaves_every_artefact(demo_folder):
@@ -58,6 +63,8 @@ def test_the_density_map_stands_on_the_grid_of_the_observation(demo_folder):
 def test_the_report_is_one_page_that_asks_nothing_outside(demo_folder):
     page = (demo_folder / "report.html").read_text(encoding="utf-8")
     assert "power law" in page
+    assert "Mach number 4 to 10" in page
+    assert "<td>–</td>" not in page
     assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)\s*=\s*["'](?:https?:)?//""", page)
 
 
@@ -81,6 +88,18 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, capsys):
     assert "no demo made" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_next_commands_can_be_typed_as_they_stand(tmp_path, monkeypatch, known):
+    """After `make demo` no shell knows polaris-lab until the environment is activated."""
+    beside = tmp_path / "bin" / "polaris-lab"
+    beside.parent.mkdir()
+    beside.touch()
+    monkeypatch.setattr(sys, "executable", str(beside.with_name("python")))
+    monkeypatch.setattr(shutil, "which", lambda _: str(beside) if known else None)
+    monkeypatch.chdir(tmp_path)
+    assert program_name() == ("polaris-lab" if known else str(Path("bin") / "polaris-lab"))
+
+
 def test_predict_without_a_run_names_the_remedy(demo_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     status = main(
@@ -100,6 +119,34 @@ def test_predict_keeps_an_existing_file(demo_folder, tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert lab.Prediction.open(taken).run_fingerprint == lab.Run.open(demo_folder / "run").fingerprint
+
+
+def test_predict_never_writes_over_its_map(demo_folder, tmp_path, capsys):
+    precious = tmp_path / "map.fits"
+    shutil.copy(demo_folder / "observation.fits", precious)
+    before = precious.read_bytes()
+    words = ["predict", str(precious), "--distance", "300 pc", "--species", "H2", "--overwrite"]
+    assert main([*words, "--run", str(demo_folder / "run"), "--output", str(precious)]) == 1
+    assert precious.read_bytes() == before
+    assert "the map itself" in capsys.readouterr().err
+
+
+def test_a_map_that_is_refused_leaves_no_folder(demo_folder, tmp_path, capsys):
+    broken = tmp_path / "map.fits"
+    broken.touch()
+    words = [
+        "predict",
+        str(broken),
+        "--distance",
+        "300 pc",
+        "--species",
+        "H2",
+        "--run",
+        str(demo_folder / "run"),
+    ]
+    assert main([*words, "--output", str(tmp_path / "new" / "out.fits")]) == 1
+    assert "empty file" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_farther_cloud_is_thinner(demo_folder, tmp_path):

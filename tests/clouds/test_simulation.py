@@ -198,3 +198,9 @@ def test_a_temperature_is_positive():
 def test_an_array_is_no_mapping_of_velocities():
     with pytest.raises(TypeError, match="velocity: expected a mapping from axis to component, got ndarray"):
         lab.SimulationCube(ones(2, 2, 2), cell_size=CELL, velocity=ones(3, 2, 2, 2))
+
+
+@pytest.mark.parametrize("choices", [{}, {"cell_size": None}])
+def test_a_missing_cell_size_is_refused_with_what_to_write(choices):
+    with pytest.raises(TypeError, match=r"cell_size: expected a Quantity.*cell_size=1 \* u\.pc"):
+        lab.SimulationCube(ones(2, 2, 2), **choices)

@@ -35,3 +35,31 @@ def images():
     rng = np.random.default_rng(4)
     column_density = rng.lognormal(50.0, 0.5, size=(10, 16, 16))
     return {"column_density": column_density}, {"mass_weighted_density": column_density**1.3 / 1e25}
+
+
+def gas_cube(seed: int = 0, shape: tuple[int, int, int] = (48, 48, 48), name: str | None = "gas", **changes):
+    """A cloud like it with a temperature and smooth, different velocities along all axes."""
+    rng = np.random.default_rng([seed, 1])
+    density = lognormal_cube(seed, shape).density
+
+    def smooth():
+        field = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), 4.0, mode="wrap")
+        return field / field.std()
+
+    fields = {
+        "density": density,
+        "temperature": 15 * (density / 300) ** -0.2,
+        "velocity": {axis: 0.4 * smooth() for axis in ("z", "y", "x")},
+        **changes,
+    }
+    return SimulationCube(fields.pop("density"), cell_size=0.05 * u.pc, name=name, **fields)
+
+
+@pytest.fixture(scope="session")
+def make_gas():
+    return gas_cube
+
+
+@pytest.fixture(scope="session")
+def gas():
+    return gas_cube()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +68,20 @@ def test_the_manifest_says_where_it_comes_from(cube, tmp_path):
     assert len(manifest["selection"]["fog"]["score_quantiles"]) == 101
     assert (dataset.pixel_size_pc, dataset.patch_size, dataset.split_rule) == (0.05, 16, "slab")
     assert "fog: x = " in dataset.describe_split()
+
+
+def test_one_line_says_how_the_patches_were_found(clouds, tmp_path, caplog):
+    """The faces that were packed are counted; each of them is told of at debug level only."""
+    with caplog.at_level("INFO", "polaris_lab.datasets"):
+        dataset = build(clouds, tmp_path / "set.zarr", replace(CONFIG, split_by="cloud"))
+    (line,) = [record.getMessage() for record in caplog.records]
+    selection = dataset.manifest["selection"].values()
+    failed = sum(cloud["counts"]["too close"] for cloud in selection)
+    packed = sum(len(cloud["packed_faces"]) for cloud in selection)
+    assert packed > 0
+    assert f"{len(dataset)} patches on 15 faces of 5 clouds" in line
+    assert f"too close {failed}" in line
+    assert f"jammed on {packed} faces" in line
 
 
 def test_xarray_reads_it(cube, tmp_path):

@@ -160,7 +160,7 @@ def test_margin_larger_than_the_tile_is_refused_with_the_size_needed():
         plan_tiles((300, 300), tile=100, margin=60, multiple=16)
 
 
-@pytest.mark.parametrize("overlap", [1.0, -0.1, 1.5])
+@pytest.mark.parametrize("overlap", [1.0, -0.1, 1.5, float("nan"), "half"])
 def test_overlap_out_of_range(overlap):
     with pytest.raises(ValueError, match="overlap: expected a fraction"):
         plan_overlapping((300, 300), tile=64, overlap=overlap)

@@ -38,6 +38,12 @@ def test_it_fills_the_faces_and_says_so(proposals):
     assert len(proposals.notes) == 2
     assert "line of sight z: random placement jammed" in proposals.summary()
     assert "packed anew" in repr(proposals)
+    assert proposals.packed_faces == ("z", "y")
+
+
+def test_a_face_that_is_not_packed_is_not_said_to_be(cube):
+    alone = propose_patches(cube, PatchConfig(patch_size=16, patches_per_face=2, split_by="shuffle"))
+    assert alone.packed_faces == ()
 
 
 def test_scores_are_those_of_the_maps(proposals, cube):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from astropy import units as u
 
 from polaris_lab import PatchDataset
 from polaris_lab.datasets.growing import GrowingDataset, partial_path
+from polaris_lab.lock import InUseError
 
 PIXEL = 0.05 * u.pc
 
@@ -336,6 +338,26 @@ def test_a_partial_of_another_recipe_is_refused(cut_off, images):
     with pytest.raises(FileExistsError, match="begun with other cubes or another configuration"):
         other.save(cut_off)
     assert other.save(cut_off, overwrite=True).pixel_size_pc == 0.1
+
+
+def test_two_processes_do_not_build_one_dataset(dataset, tmp_path):
+    path = tmp_path / "new" / "set.zarr"
+    with (
+        GrowingDataset.begin(path, dataset.manifest, {"column_density": "cm-2"}),
+        pytest.raises(
+            InUseError, match=rf"set\.zarr: expected a dataset that nobody .* process {os.getpid()}"
+        ),
+    ):
+        dataset.save(path)
+    dataset.save(path)
+    assert [entry.name for entry in path.parent.iterdir()] == ["set.zarr"]
+
+
+def test_killed_before_the_first_file_was_whole(dataset, tmp_path):
+    partial = partial_path(tmp_path / "set.zarr")
+    partial.mkdir()
+    (partial / "zarr.1234.partial").write_text("{")
+    assert len(dataset.save(tmp_path / "set.zarr")) == len(dataset)
 
 
 def test_killed_just_before_the_rename(dataset, tmp_path, monkeypatch):

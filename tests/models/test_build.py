@@ -191,6 +191,13 @@ def test_missing_input(fitted):
         fitted()({"N": torch.zeros(1, 1, 8, 8)})
 
 
+def test_a_bare_map_has_no_name(fitted):
+    with pytest.raises(
+        TypeError, match=r"expected log10 maps by name, .*'column_density': tensor.*got Tensor"
+    ):
+        fitted()(torch.zeros(1, 1, 8, 8))
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (1, 2, 8, 8), (0, 1, 8, 8)])
 def test_wrong_shape(fitted, shape):
     with pytest.raises(ValueError, match=r"input 'column_density': expected the shape \(N, 1, H, W\), got"):

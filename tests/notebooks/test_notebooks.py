@@ -15,6 +15,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
 QUICK = {
     "01_simulations_and_projections": {"size": 32},
+    "08_emission_maps": {"size": 32, "step": 0.1},
 }
 """Smaller values for the knobs of each notebook's `parameters` cell."""
 

@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from polaris_lab.observations import BlankPixelWarning, HeaderWarning, Observation
+from polaris_lab.observations import BlankPixelWarning, Observation
 from tests.observations.conftest import sky_wcs, smooth_column
 
 AT = {"distance": 140 * u.pc, "species": "H2"}
@@ -313,51 +313,6 @@ def test_infinity_is_blank(make_fits):
 def test_a_blank_that_is_no_number(make_fits):
     with pytest.raises(TypeError, match="blank: expected a number"):
         Observation.from_fits(make_fits(), blank="zero", **AT)
-
-
-# -- coordinates -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rotation", [0.0, 14.0, 90.0, 213.0])
-@pytest.mark.parametrize("flip", [1, -1])
-def test_the_pixel_scale_does_not_depend_on_rotation_or_flips(rotation, flip):
-    wcs = sky_wcs((30, 50), rotation=rotation)
-    wcs.wcs.cd = wcs.wcs.cd * [flip, 1]
-    observation = Observation(smooth_column((30, 50)), wcs=wcs, **AT)
-    assert observation.pixel_size_arcsec == pytest.approx(20.0, rel=1e-4)
-    assert observation.pixel_size_pc == pytest.approx(20 / 206264.806 * 140, rel=1e-4)
-
-
-def test_plate_carree_pixels_shrink_towards_the_pole():
-    """In CAR a pixel is cos(latitude) narrower than its CDELT says."""
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype, wcs.wcs.cdelt = ["GLON-CAR", "GLAT-CAR"], [-0.01, 0.01]
-    wcs.wcs.crval, wcs.wcs.crpix = [170.0, 0.0], [25.0, -5984.5]
-    observation = Observation(smooth_column((30, 50)), wcs=wcs, **AT)
-    along_y, along_x = observation.pixel_sides_pc
-    assert along_x / along_y == pytest.approx(0.5, rel=0.01)
-    assert observation.pixel_size_pc == pytest.approx(np.sqrt(along_x * along_y))
-
-
-@pytest.mark.parametrize("card", ["EQUINOX", "EPOCH"])
-def test_equinox_zero_is_ignored_aloud(make_fits, card):
-    path = make_fits(RADESYS=None, EQUINOX=None)
-    fits.setval(path, card, value=0.0)
-    with pytest.warns(HeaderWarning, match=f"{card} = 0.0 is no equinox"):
-        observation = Observation.from_fits(path, **AT)
-    sky = observation.wcs.pixel_to_world(19.5, 11.5).fk5
-    assert sky.ra.deg == pytest.approx(65.0, abs=1e-4)
-    assert sky.dec.deg == pytest.approx(27.0, abs=1e-4)
-
-
-def test_axes_without_projection_are_refused(make_fits):
-    with pytest.raises(ValueError, match="celestial WCS"):
-        Observation.from_fits(make_fits(CTYPE1="X", CTYPE2="Y"), **AT)
-
-
-def test_a_beam_in_the_wrong_unit_is_ignored_aloud(make_fits):
-    with pytest.warns(HeaderWarning, match="BMAJ = 36"):
-        assert Observation.from_fits(make_fits(BMAJ=3600.0), **AT).beam_arcsec is None
 
 
 # -- arrays, words, files ----------------------------------------------------------------------------

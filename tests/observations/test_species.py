@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from polaris_lab.observations.species import SPECIES, parse_unit
+from polaris_lab.observations.species import SPECIES, check_species, parse_unit
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,9 @@ def test_the_extinction_laws_agree_with_each_other():
     """A_K = 0.112 A_V gives the same gas; N(H2) = 0.94e21 A_V when all of it is molecular."""
     assert SPECIES["A_K"].factor * 0.112 == pytest.approx(SPECIES["A_V"].factor)
     np.testing.assert_allclose(SPECIES["A_V"].factor / SPECIES["H2"].factor, 0.935e21)
+
+
+@pytest.mark.parametrize("species", ["h2", "HII", 2, ["H2"], ""])
+def test_an_unknown_species_is_named_with_those_that_are_known(species):
+    with pytest.raises(ValueError, match=r"species: unknown .* Known: A_K, A_V, H, H2, tau"):
+        check_species(species)

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from polaris_lab.config import write_json
-from polaris_lab.training.lock import GUARD_NAME, LOCK_NAME, RunInUseError, holder, lock
+from polaris_lab.lock import guard_path
+from polaris_lab.training.lock import LOCK_NAME, RunInUseError, holder, lock
 
 
 def entry(**changes):
@@ -78,7 +79,7 @@ def test_a_broken_entry_holds_nothing(tmp_path, text):
 
 
 def test_a_guard_left_by_a_kill_does_not_block(tmp_path):
-    guard = tmp_path / GUARD_NAME
+    guard = guard_path(tmp_path / LOCK_NAME)
     guard.touch()
     old = time.time() - 60
     os.utime(guard, (old, old))

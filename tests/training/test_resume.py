@@ -64,6 +64,8 @@ def assert_same(run: Run, reference: Run) -> None:
     ours, theirs = (load_weights(r.path / "best.safetensors") for r in (run, reference))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    first, second = ((r.path / "best.safetensors").read_bytes() for r in (run, reference))
+    assert first == second  # the file too, so that its checksum names the run
     ours, theirs = (load_checkpoint(r.path / "last.ckpt") for r in (run, reference))
     assert all(torch.equal(ours["model"][name], theirs["model"][name]) for name in theirs["model"])
     for number, state in theirs["optimizer"]["state"].items():

@@ -3,15 +3,14 @@
 import dataclasses
 import json
 import pickle
+import re
 import shutil
 import threading
 
 import numpy as np
 import pytest
 import torch
-from astropy import units as u
 
-from polaris_lab.datasets import PatchDataset
 from polaris_lab.estimators import fit_power_law
 from polaris_lab.models import Blueprint
 from polaris_lab.training import DivergedError, Run, RunInUseError, metrics
@@ -126,80 +125,6 @@ def test_a_validation_of_other_weights_is_not_kept(run):
         run.validation()
 
 
-def test_the_model_needs_no_dataset(tmp_path, pairs, blueprint, config):
-    dataset = PatchDataset.from_arrays(
-        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=0.3,
-        path=tmp_path / "data.zarr",
-    )  # fmt: skip
-    run = Run.create(tmp_path / "run", blueprint, dataset, dataclasses.replace(config, epochs=1)).train(
-        progress=False
-    )
-    shutil.rmtree(tmp_path / "data.zarr")
-    run = Run.open(tmp_path / "run")
-    assert not run.model().training
-    with pytest.raises(
-        FileNotFoundError, match=r"expected its dataset at .*data\.zarr.*Run\.open\(path, dataset=\.\.\.\)"
-    ):
-        run.validate()
-
-
-def test_a_moved_dataset_is_found_beside_the_run_or_by_hand(tmp_path, pairs, blueprint, config):
-    (tmp_path / "old").mkdir()
-    dataset = PatchDataset.from_arrays(
-        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=0.3,
-        path=tmp_path / "old" / "data.zarr",
-    )  # fmt: skip
-    Run.create(tmp_path / "old" / "run", blueprint, dataset, dataclasses.replace(config, epochs=1))
-    (tmp_path / "old").rename(tmp_path / "new")
-    assert len(Run.open(tmp_path / "new" / "run").train(progress=False).history()) == 1
-    (tmp_path / "new" / "data.zarr").rename(tmp_path / "elsewhere.zarr")
-    run = Run.open(tmp_path / "new" / "run", dataset=tmp_path / "elsewhere.zarr")
-    assert run.validate()[0].shape[1:] == (32, 32)
-
-
-def test_a_changed_dataset_is_refused(tmp_path, pairs, blueprint, config):
-    arrays = {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}
-    dataset = PatchDataset.from_arrays(*arrays, pixel_size=1 * u.pc, split=0.3, path=tmp_path / "data.zarr")
-    run = Run.create(tmp_path / "run", blueprint, dataset, config)
-    dataset.drop([0])
-    for changed in (run, Run.open(run.path)):
-        with pytest.raises(
-            ValueError, match=rf"expected the dataset with fingerprint {run.dataset_fingerprint}, got"
-        ):
-            next(changed.epochs())
-    assert run.state == "failed"
-    with pytest.raises(ValueError, match="expected the dataset with fingerprint"):
-        Run.open(run.path, dataset=dataset)
-
-
-def test_a_dataset_in_memory_is_kept_in_the_run(tmp_path, pairs, blueprint, config):
-    dataset = PatchDataset.from_arrays(
-        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=0.3
-    )
-    run = Run.create(tmp_path / "run", blueprint, dataset, dataclasses.replace(config, epochs=1))
-    assert run.dataset_path == tmp_path / "run" / "dataset.zarr"
-    run.path.rename(tmp_path / "moved")
-    moved = Run.open(tmp_path / "moved").train(progress=False)
-    assert moved.dataset().fingerprint == dataset.fingerprint
-
-
-@pytest.mark.parametrize("name", ["dataset.zarr", "mine.zarr"])
-def test_a_run_replaced_does_not_take_its_dataset_along(tmp_path, pairs, blueprint, config, name):
-    """Replacing a run deletes its folder: a dataset in there, given for the new run, must live on."""
-    run = tmp_path / "run"
-    dataset = PatchDataset.from_arrays(
-        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=0.3
-    )
-    config = dataclasses.replace(config, epochs=1)
-    Run.create(run, blueprint, dataset, config)
-    if name != "dataset.zarr":
-        dataset.save(run / name)
-    stored = PatchDataset.open(run / name)
-    replaced = Run.create(run, blueprint, stored, config, overwrite=True)
-    assert replaced.train(progress=False).state == "finished"
-    assert Run.open(run).dataset().fingerprint == dataset.fingerprint
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -230,6 +155,20 @@ def test_what_stands_in_the_way_is_not_overwritten(run, tmp_path, blueprint, dat
     assert Run.create(run.path, blueprint, dataset, config, overwrite=True).state == "new"
 
 
+def test_only_what_a_cut_off_creation_left_is_cleared_away(tmp_path, blueprint, dataset, config):
+    partial = tmp_path / "run.partial"
+    partial.mkdir()
+    for name in ("run.json", ".last.ckpt.1234.tmp", "dataset.zarr.partial"):
+        (partial / name).touch()
+    assert Run.create(tmp_path / "run", blueprint, dataset, config).state == "new"
+    assert not partial.exists()
+    partial.mkdir()
+    (partial / "chapter.tex").touch()
+    with pytest.raises(FileExistsError, match=r"run\.partial: expected nothing, .*left alone"):
+        Run.create(tmp_path / "run", blueprint, dataset, config, overwrite=True)
+    assert (partial / "chapter.tex").exists()
+
+
 def test_a_creation_that_fails_leaves_nothing(tmp_path, dataset, blueprint, config, monkeypatch):
     with pytest.raises(ValueError, match=r"batch_size: expected at most the 17"):
         Run.create(tmp_path / "run", blueprint, dataset, dataclasses.replace(config, batch_size=18))
@@ -243,14 +182,6 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path, dataset, blueprint, conf
     with pytest.raises(OSError, match="No space left"):
         Run.create(tmp_path / "run", blueprint, dataset, config)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_dataset_without_validation_is_refused(tmp_path, pairs, blueprint, config):
-    dataset = PatchDataset.from_arrays(
-        {"column_density": pairs[0]}, {"mass_weighted_density": pairs[1]}, pixel_size=1 * u.pc, split=["training"] * 24
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="expected patches for validation, got none of 24"):
-        Run.create(tmp_path / "run", blueprint, dataset, config)
 
 
 def test_a_diverging_training_keeps_the_last_good_epoch(run, monkeypatch):
@@ -269,6 +200,15 @@ def test_a_diverging_training_keeps_the_last_good_epoch(run, monkeypatch):
     monkeypatch.undo()
     assert Run.open(run.path).train(progress=False).state == "finished"
     assert run.failure is None
+
+
+def test_a_run_deleted_while_it_trains_does_not_come_back_as_a_stub(run):
+    epochs = run.epochs()
+    next(epochs)
+    shutil.rmtree(run.path)
+    with pytest.raises(OSError, match=re.escape(run.path.name)):
+        list(epochs)
+    assert not (run.path / "failure.json").exists()
 
 
 def test_early_stopping_ends_the_run_at_its_best(tmp_path, blueprint, dataset, config, monkeypatch):

@@ -127,6 +127,24 @@ def test_choose_copy_lose_and_find_runs(visit, serve, workspace):
     page.get_by_text("unet_second: stopped").wait_for()
 
 
+def test_two_pages_of_one_run_and_a_telephone(visit, serve, workspace):
+    """Both pages tell the same; on a narrow one the side bar does not lie over the buttons."""
+    page, url = visit.page, serve("training", workspace)
+    page.goto(url, wait_until="commit")
+    page.get_by_text("unet_small: ready").wait_for()
+    small = page.context.new_page()
+    small.set_viewport_size({"width": 390, "height": 844})
+    small.goto(url, wait_until="commit")
+    small.get_by_text("unet_small: ready").wait_for()
+    small.get_by_role("button", name="Start").click()
+    page.get_by_text("unet_small: running").wait_for()
+    wait_for_epochs(page, 1)
+    assert small.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Cancel").click()
+    small.get_by_text("unet_small: stopped").wait_for()
+    small.close()
+
+
 def test_a_page_opened_too_early_follows_and_then_keeps_quiet(visit, serve, workspace):
     """A change while the browser still builds the page is shown; without a change nothing is sent."""
     page, frames = visit.page, []

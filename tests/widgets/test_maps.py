@@ -114,3 +114,12 @@ def test_the_correlation_counts_every_valid_pixel_once():
 def test_bad_pairs_are_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         figures.correlation(x, y)
+
+
+def test_labels_of_a_correlation_keep_their_distance():
+    """Over less than two decades Bokeh's own ticks are even steps, whose labels overlap on a logarithmic axis."""
+    column = np.geomspace(5e20, 4e22, 1000)
+    plot = bokeh(figures.correlation(column, column**1.2 / 1e23, width=320))
+    ticks = np.log10(np.array(plot.xaxis[0].ticker.ticks, float))
+    assert 3 <= len(ticks) <= 6
+    assert np.diff(ticks).min() / np.log10(4e22 / 5e20) > 0.1
