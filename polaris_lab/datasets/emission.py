@@ -17,6 +17,7 @@ from polaris_lab.config import to_dict
 from polaris_lab.datasets.emission_config import EmissionConfig
 from polaris_lab.radiative_transfer import PPVCube, synthesize_ppv
 from polaris_lab.radiative_transfer.choices import default_velocity
+from polaris_lab.radiative_transfer.components import component_number
 from polaris_lab.radiative_transfer.moments import moments
 from polaris_lab.radiative_transfer.rays import face_of
 
@@ -176,6 +177,9 @@ class LineFaces:
             whole.data[:, row : row + self.side, column : column + self.side], np.float32
         )  # (v, y, x)
         patch = {"ppv_cube": window}
+        if "number_of_components" in self.quantities:
+            noise = self.config.component_noise_K * u.K
+            patch["number_of_components"] = component_number(whole.with_data(window), noise=noise)
         if set(self.quantities) - set(patch):
             maps = moments(whole.with_data(window))
             patch |= {

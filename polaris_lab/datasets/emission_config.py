@@ -16,6 +16,7 @@ LINE_UNITS = {
     "centroid_velocity": "km s-1",
     "velocity_dispersion": "km s-1",
     "peak_temperature": "K",
+    "number_of_components": "1",
 }
 """Unit of every quantity that a line gives: the cube (v, y, x) and maps made of it."""
 
@@ -47,6 +48,9 @@ class EmissionConfig:
         Sample the centre of each channel, or average over its width: for channels wider than half a line.
     background_K : float
         Black body behind the cloud [K].
+    component_noise_K : float
+        Noise [K] above which "number_of_components" counts Gaussians (four times of it at the peak); the cubes
+        themselves carry none. 0.1 K is what surveys of 13CO reach.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class EmissionConfig:
     in_cell_velocity: str = "linear"
     channel: str = "centre"
     background_K: float = 2.72548
+    component_noise_K: float = 0.1
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -85,6 +90,7 @@ class EmissionConfig:
 
     def _check_numbers(self) -> None:
         check_within("background_K", self.background_K, 0, math.inf, "2.72548 is the CMB, 0 none")
+        check_within("component_noise_K", self.component_noise_K, 0, math.inf, "such as 0.1", open_low=True)
         for name, low, remedy in (
             ("abundance", 0, "13CO has about 1.4e-6 molecules per hydrogen nucleus"),
             ("einstein_a_per_s", 0, "None takes LAMDA's"),

@@ -65,7 +65,8 @@ class PatchConfig:
         Faces to use, out of "z", "y", "x".
     quantities : tuple of str
         What is stored: column_density and the densities along the line of sight; and of a line "ppv_cube" (v, y, x)
-        and the maps "integrated_intensity", "centroid_velocity", "velocity_dispersion" and "peak_temperature".
+        and the maps "integrated_intensity", "centroid_velocity", "velocity_dispersion", "peak_temperature" and
+        "number_of_components".
         Column density and what the line gives are inputs, the densities are targets.
     emission : EmissionConfig or None
         The line, for quantities that it gives; None for the defaults.
