@@ -57,7 +57,7 @@ def test_every_dependency_is_pinned_to_a_version_that_it_allows(extra):
 
 def test_what_the_dependencies_need_is_pinned_too():
     """Walk the installed distributions from ours down: each is pinned, and at its pinned version."""
-    seen, queue = set(), [requirement.name for requirement in requirements("lab", "test", "cluster")]
+    seen, queue = set(), [requirement.name for requirement in requirements("lab", "amr", "test", "cluster")]
     while queue:
         name = canonicalize_name(queue.pop())
         if name in seen:
