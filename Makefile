@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 
 help:  ## say what there is
 	@echo "make setup      create $(VENV) with the laboratory in it"
-	@echo "make demo       the whole way in four minutes: clouds, training set, network, density map, report"
+	@echo "make demo       the whole way in a few minutes: clouds, training set, network, density map, report"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       the tests (at most 15 minutes); make test-slow for the long ones"
 	@echo "make bench      the benchmarks, each against a plain reference timed in the same run"

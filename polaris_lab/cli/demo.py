@@ -1,4 +1,4 @@
-"""Walk the whole way once, in four minutes and without a download.
+"""Walk the whole way once, in a few minutes and without a download.
 
 Makes synthetic clouds, a training set from some of them, a U-Net, its validation on clouds that it never
 saw, and the density map of an observation-like FITS map of yet another cloud; writes a report.
