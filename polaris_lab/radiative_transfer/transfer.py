@@ -179,11 +179,20 @@ def optical_depth(
     -------
     PPVCube
         `.data` is tau, dimensionless.
+
+    Raises
+    ------
+    TypeError
+        If several lines are given: each has an optical depth of its own.
     """
-    lines, _ = check_lines(line)
+    lines, several = check_lines(line)
+    if several:
+        raise TypeError(
+            f"line: expected one line, got {len(lines)}; call optical_depth once for each of them"
+        )
     job = _prepare(
         cube,
-        lines[:1],
+        lines,
         abundance=abundance,
         axis=axis,
         velocity=velocity,

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -29,11 +28,7 @@ from polaris_lab.config import from_dict
 from polaris_lab.datasets import EmissionConfig, emission
 from polaris_lab.datasets.growing import GrowingDataset, partial_path
 from polaris_lab.datasets.normalize import symmetry
-from polaris_lab.radiative_transfer import (
-    VelocityStepWarning,
-    equivalent_temperature,
-    integrated_optical_depth,
-)
+from polaris_lab.radiative_transfer import equivalent_temperature, integrated_optical_depth
 from polaris_lab.radiative_transfer.moments import moments
 
 KMS = u.km / u.s
@@ -121,45 +116,6 @@ def test_products_are_the_moments_of_the_cube(gas, tmp_path):
         assert np.allclose(dataset.read(name, [number])[0], window, rtol=1e-6, atol=1e-7)
     assert np.array_equal(dataset.read("integrated_intensity", [number])[0],
                           integrated_intensity(face).astype(np.float32)[row : row + 12, column : column + 12])  # fmt: skip
-
-
-def test_the_number_of_components_counts_clouds_on_the_line(tmp_path):
-    """One clump shines as one Gaussian, two clumps 4 km/s apart as two; where there is next to no gas, none."""
-    shape, rng = (8, 24, 24), np.random.default_rng(0)
-    density = 1e-3 * np.exp(0.1 * rng.standard_normal(shape))
-    density[2, :, 8:] += 3000.0
-    density[6, :, 16:] += 3000.0
-    velocity = np.where(np.arange(8) < 4, -2.0, 2.0)[:, None, None] * np.ones(shape)
-    cube = SimulationCube(
-        density,
-        cell_size=0.05 * u.pc,
-        temperature=np.full(shape, 12.0),
-        velocity={"z": velocity},
-        name="clumps",
-    )
-    line = EmissionConfig(
-        velocity_min_km_s=-4.0,
-        velocity_max_km_s=4.0,
-        channel_width_km_s=0.1,
-        turbulent_dispersion_km_s=0.3,
-        in_cell_velocity="constant",
-    )
-    config = PatchConfig(
-        patch_size=8,
-        split_by="shuffle",
-        lines_of_sight=("z",),
-        low_density_fraction=1.0,
-        quantities=("column_density", "mass_weighted_density", "number_of_components"),
-        emission=line,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VelocityStepWarning)
-        dataset = build([cube], tmp_path / "clumps.zarr", config)
-    expected = dict(zip((0, 8, 16), (0, 1, 2), strict=True))
-    counts = dataset.read("number_of_components")
-    assert len(dataset) == 9
-    for column, count in zip(dataset.table["origin"][:, 1], counts, strict=True):
-        np.testing.assert_array_equal(count, expected[int(column)])
 
 
 def test_products_without_the_cube(gas, dataset, tmp_path):

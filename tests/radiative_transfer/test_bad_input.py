@@ -5,7 +5,7 @@ import pytest
 from astropy import units as u
 
 from polaris_lab.clouds import SimulationCube
-from polaris_lab.radiative_transfer import ChannelRangeWarning, synthesize_ppv
+from polaris_lab.radiative_transfer import ChannelRangeWarning, optical_depth, synthesize_ppv
 
 KMS = u.km / u.s
 FIELD = np.full((6, 4, 5), 100.0)
@@ -144,6 +144,11 @@ def test_a_line_is_a_line():
         synthesize("13CO")
     with pytest.raises(ValueError, match="at least one Line"):
         synthesize([])
+
+
+def test_an_optical_depth_is_that_of_one_line(line):
+    with pytest.raises(TypeError, match="expected one line, got 2; call optical_depth once for each"):
+        optical_depth(cloud(), [line, line], abundance=1.4e-6, velocity=VELOCITY)
 
 
 def test_lazily_read_gas_is_checked_too(line, tmp_path):
