@@ -60,7 +60,7 @@ def test_start_watch_cancel_reload_resume(visit, serve, workspace):
     start.wait_for()
     page.get_by_text("unet_small: ready").wait_for()
     assert page.get_by_role("button", name="Cancel").is_disabled()
-    assert page.get_by_text("The curves appear here").is_visible()
+    page.get_by_text("The curves appear here").wait_for()
     visit.screenshot("training_monitor_ready")
 
     start.click()
@@ -78,8 +78,9 @@ def test_start_watch_cancel_reload_resume(visit, serve, workspace):
     page.get_by_text("unet_small: running").wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("unet_small: stopped").wait_for()
-    kept = epochs_shown(page)
-    assert kept == len(Run.open(workspace / "unet_small").history()) >= first
+    kept = len(Run.open(workspace / "unet_small").history())
+    wait_for_epochs(page, kept)  # words and numbers reach the browser one after the other
+    assert epochs_shown(page) == kept >= first
     page.wait_for_timeout(700)  # the pictures of buttons fade slowly
     visit.screenshot("training_monitor_stopped")
 
