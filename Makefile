@@ -36,7 +36,7 @@ $(VENV)/.ok: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.ok-test: $(VENV)/.ok
-	$(PIP) -e '.[lab,amr,cluster,test]'
+	$(PIP) -e '.[lab,amr,cluster,logging,test]'
 	@touch $@
 
 setup: $(VENV)/.ok  ## the environment only

@@ -57,7 +57,7 @@ def test_every_dependency_is_pinned_to_a_version_that_it_allows(extra):
 
 def test_what_the_dependencies_need_is_pinned_too():
     """Walk the installed distributions from ours down: each is pinned, and at its pinned version."""
-    seen, queue = set(), [requirement.name for requirement in requirements("lab", "amr", "test", "cluster")]
+    seen, queue = set(), [requirement.name for requirement in requirements(*PROJECT["optional-dependencies"])]
     while queue:
         name = canonicalize_name(queue.pop())
         if name in seen:
@@ -127,7 +127,7 @@ def test_the_core_imports_without_the_extras():
     """With the packages of every extra made unimportable, each public name still resolves."""
     names = {
         Requirement(line).name.replace("-", "_")
-        for extra in ("lab", "amr", "cluster", "test")
+        for extra in PROJECT["optional-dependencies"]
         for line in PROJECT["optional-dependencies"][extra]
     } - {"packaging", "pyyaml", "PyYAML"}  # what the core depends on needs these too
     code = (
