@@ -87,7 +87,9 @@ def test_the_rows_of_perseus_follow_from_mass_and_radius(shared_data):
     path = shared_data / "cores" / "perseus_hgbs_derived_subset.csv"
     table = cores.read_catalogue(path, distance=300 * u.pc)
     assert len(table) == 146
-    fitted = (table["mass"] > 0.1) & (table["radius"] > 0.01) & (table["mean_density"] > 0)  # 0: below one digit
+    fitted = (
+        (table["mass"] > 0.1) & (table["radius"] > 0.01) & (table["mean_density"] > 0)
+    )  # 0: below one digit
     expected = mean_density(np.asarray(table["mass"][fitted]), np.asarray(table["radius"][fitted]))
     assert np.median(np.abs(np.log10(table["mean_density"][fitted] / expected))) < 0.03
 
