@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
-import warnings
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -16,11 +16,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from polaris_lab.config import write_bytes
-from polaris_lab.observations.blanks import BlankPixelWarning, mark_blanks, mark_spikes
+from polaris_lab.observations.blanks import mark_spikes
 from polaris_lab.observations.errors import column_error
 from polaris_lab.observations.headers import header_beam, pixel_scale, read_image, read_values
-from polaris_lab.observations.places import known_distance
-from polaris_lab.observations.species import SPECIES, check_species, conversion, to_hydrogen
+from polaris_lab.observations.opening import distance_in_pc, hydrogen_nuclei
+from polaris_lab.observations.species import SPECIES, check_species, conversion
 from polaris_lab.units import HYDROGEN_PER_H2, positive
 
 ARCSEC = math.pi / (180 * 3600)
@@ -108,7 +108,7 @@ class Observation:
         header: fits.Header | None = None,
         path: str | Path | None = None,
     ) -> None:
-        self._distance_pc = _distance(distance)
+        self._distance_pc = distance_in_pc(distance)
         self._species = check_species(species)
         self.path = None if path is None else Path(path)
         where = str(path or name or "map")
@@ -128,7 +128,9 @@ class Observation:
         self.wcs = wcs
         self.header = fits.Header() if header is None else header.copy()
         self.name = name or str(self.header.get("OBJECT", "")).strip() or _stem(self.path)
-        nuclei = _nuclei(values, self._species, unit, blank, self.header, where, law=law, mu=mu, mask=mask)
+        nuclei = hydrogen_nuclei(
+            values, self._species, unit, blank, self.header, where, law=law, mu=mu, mask=mask
+        )
         self._column_density, self.spikes = mark_spikes(nuclei, factor=spikes, where=where)
         self._error = column_error(error, nuclei, values, unit, self.header, where)
         self._scale = pixel_scale(wcs, self.shape)
@@ -188,7 +190,7 @@ class Observation:
         HeaderWarning
             If a card makes no sense and was ignored (EQUINOX = 0).
         """
-        _distance(distance)  # what the caller forgot is said before a large file is read
+        distance_in_pc(distance)  # what the caller forgot is said before a large file is read
         conversion(check_species(species), law=choices.get("law"), mu=choices.get("mu"))
         image = read_image(path, hdu=hdu)
         for role, number in (("error", error_hdu), ("mask", mask_hdu)):
@@ -263,6 +265,47 @@ class Observation:
         """Full width at half maximum of the beam [arcsec], None if unknown."""
         return self._beam_arcsec
 
+    def with_map(
+        self,
+        column_density: np.ndarray,
+        *,
+        wcs: WCS | None = None,
+        error: np.ndarray | None = None,
+        beam: u.Quantity | None = None,
+    ) -> Observation:
+        """Return an observation of the same cloud with another map of N_H [cm^-2], such as a part of it.
+
+        Parameters
+        ----------
+        column_density : ndarray, shape (ny, nx)
+            NaN where blank.
+        wcs : WCS, optional
+            Of its pixels; by default as before, for a map of the same shape.
+        error : ndarray, optional
+            Standard error of N_H [cm^-2].
+        beam : Quantity, optional
+            By default as before.
+
+        Raises
+        ------
+        ValueError
+            If the shape differs from that of the map while `wcs` does not.
+        """
+        column_density = np.asarray(column_density)
+        if column_density.ndim != 2 or (wcs is None and column_density.shape != self.shape):
+            raise ValueError(
+                f"column_density: expected the shape {self.shape}, or a wcs of its own, got {column_density.shape}"
+            )
+        new = copy.copy(self)
+        new._column_density, new._error = column_density, error
+        new.spikes = np.zeros(column_density.shape, bool)
+        if wcs is not None:
+            new.wcs = wcs
+            new._scale = pixel_scale(wcs, column_density.shape)
+        if beam is not None:
+            new._beam_arcsec = positive(beam, u.arcsec, "beam")
+        return new
+
     # -- files ---------------------------------------------------------------------------------------
 
     def write_fits(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -327,56 +370,5 @@ class Observation:
         return f"<table><caption><b>Observation</b> {escape(self.name or 'unnamed')}</caption>{cells}</table>"
 
 
-def _distance(distance: u.Quantity | str | None) -> float:
-    if distance is None:
-        raise TypeError(
-            "distance: expected the distance of the cloud, got nothing; write for example distance=140 * u.pc "
-            "(from astropy import units as u): the density goes with its inverse"
-        )
-    if isinstance(distance, str) and not distance.strip()[:1].isdigit():  # "140 pc" lacks its astropy unit
-        distance = known_distance(distance)
-    return positive(distance, u.pc, "distance")
-
-
 def _stem(path: Path | None) -> str | None:
     return None if path is None else path.name.split(".fit")[0]
-
-
-def _nuclei(
-    values: np.ndarray,
-    species: str,
-    unit: str | u.UnitBase | None,
-    blank: float | Sequence[float] | None,
-    header: fits.Header,
-    where: str,
-    *,
-    law: str | u.Quantity | None,
-    mu: float | None,
-    mask: np.ndarray | None,
-) -> np.ndarray:
-    """Return N_H [cm^-2] with NaN at every pixel that has no logarithm."""
-    if mask is not None:
-        mask = np.asarray(mask)
-        if mask.shape != values.shape or mask.dtype != bool:
-            raise ValueError(
-                f"{where}: mask: expected True and False in the shape of the map {values.shape}, got {mask.shape} of {mask.dtype}"
-            )
-        values = np.where(mask, np.nan, values)
-    values = mark_blanks(values, blank=blank, header=header, where=where)
-    if not np.isfinite(values).any():
-        raise ValueError(
-            f"{where}: expected at least one valid pixel, got a map that is blank everywhere; another extension "
-            "(hdu=) may hold the data, and blank= says which values are blank"
-        )
-    bunit = str(header.get("BUNIT", ""))
-    nuclei = to_hydrogen(values, species=species, unit=unit, header_unit=bunit, where=where, law=law, mu=mu)
-    bad = ~np.isnan(nuclei) & ~((nuclei > 0) & (nuclei < np.inf))
-    if bad.any():
-        warnings.warn(
-            f"{where}: {int(bad.sum())} of {bad.size} pixels have no logarithm (zero, negative or too large) and are "
-            "taken as not observed; noise around zero or a wrong zero level does this",
-            BlankPixelWarning,
-            stacklevel=4,
-        )
-        nuclei = np.where(bad, nuclei.dtype.type(np.nan), nuclei)
-    return nuclei
