@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from polaris_lab.config import write_bytes
 from polaris_lab.observations.blanks import mark_spikes
 from polaris_lab.observations.errors import column_error
 from polaris_lab.observations.headers import header_beam, pixel_scale, read_image, read_values
 from polaris_lab.observations.opening import distance_in_pc, hydrogen_nuclei
 from polaris_lab.observations.species import SPECIES, check_species, conversion
-from polaris_lab.units import HYDROGEN_PER_H2, positive
+from polaris_lab.units import positive
+
+if TYPE_CHECKING:
+    from polaris_lab.observations.line_data import ObservedLine
+    from polaris_lab.radiative_transfer import Line, PPVCube
 
 ARCSEC = math.pi / (180 * 3600)
 """One arcsecond [rad]."""
@@ -127,12 +129,17 @@ class Observation:
         self._law = conversion(self._species, law=law, mu=mu)
         self.wcs = wcs
         self.header = fits.Header() if header is None else header.copy()
-        self.name = name or str(self.header.get("OBJECT", "")).strip() or _stem(self.path)
+        self.name = (
+            name
+            or str(self.header.get("OBJECT", "")).strip()
+            or (self.path and self.path.name.split(".fit")[0])
+        )
         nuclei = hydrogen_nuclei(
             values, self._species, unit, blank, self.header, where, law=law, mu=mu, mask=mask
         )
         self._column_density, self.spikes = mark_spikes(nuclei, factor=spikes, where=where)
         self._error = column_error(error, nuclei, values, unit, self.header, where)
+        self.line: ObservedLine | None = None
         self._scale = pixel_scale(wcs, self.shape)
         self._beam_arcsec = (
             header_beam(self.header, pixel_arcsec=self.pixel_size_arcsec, where=where)
@@ -265,6 +272,52 @@ class Observation:
         """Full width at half maximum of the beam [arcsec], None if unknown."""
         return self._beam_arcsec
 
+    def with_line(
+        self,
+        cube: PPVCube,
+        line: Line | None = None,
+        *,
+        efficiency: float = 1.0,
+        v_lsr: u.Quantity | None = None,
+        velocity: u.Quantity | None = None,
+        cube_beam: u.Quantity | None = None,
+    ) -> Observation:
+        """Return this map with a line cube beside it, brought to its grid, its beam and to given channels.
+
+        Parameters
+        ----------
+        cube : PPVCube
+            With celestial coordinates, finer than the map.
+        line : Line, optional
+            What it shows; by default what it says itself.
+        efficiency : float
+            Main-beam efficiency that divides T_A*; 1 for T_mb.
+        v_lsr : Quantity, optional
+            Velocity of the cloud, which becomes 0; by default the centroid of the mean spectrum above half its peak.
+        velocity : Quantity, optional
+            Channel centres to reach, such as those of a training set; by default the cube's.
+        cube_beam : Quantity, optional
+            Beam of the cube (full width at half maximum), where its header does not say.
+
+        Returns
+        -------
+        Observation
+            Its :attr:`line` is an :class:`~polaris_lab.observations.line_data.ObservedLine`.
+
+        Raises
+        ------
+        ValueError
+            If the cube lies elsewhere, a beam is unknown, the cube's is wider than the map's, the line is not named, the
+            efficiency is no fraction, or the channels lie outside those observed.
+        """
+        from polaris_lab.observations.line_data import on_map
+
+        new = copy.copy(self)
+        new.line = on_map(
+            self, cube, line, efficiency=efficiency, v_lsr=v_lsr, velocity=velocity, cube_beam=cube_beam
+        )
+        return new
+
     def with_map(
         self,
         column_density: np.ndarray,
@@ -299,6 +352,7 @@ class Observation:
         new = copy.copy(self)
         new._column_density, new._error = column_density, error
         new.spikes = np.zeros(column_density.shape, bool)
+        new.line = None  # a line cube lies on the pixels of one map
         if wcs is not None:
             new.wcs = wcs
             new._scale = pixel_scale(wcs, column_density.shape)
@@ -316,25 +370,9 @@ class Observation:
         FileExistsError
             If the file exists and `overwrite` is not set.
         """
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise FileExistsError(
-                f"{path}: expected a new file, got one that exists; overwrite=True replaces it"
-            )
-        molecular = self._species == "H2"
-        values = self._column_density / (HYDROGEN_PER_H2 if molecular else 1.0)
-        header = self.wcs.to_header(relax=True)
-        header["BUNIT"] = "cm-2"
-        header["SPECIES"] = ("H2" if molecular else "H", "what the map counts")
-        header["DISTANCE"] = (self._distance_pc, "[pc] adopted distance")
-        if self.name:
-            header["OBJECT"] = self.name.encode("ascii", "replace").decode()  # FITS knows nothing else
-        if self._beam_arcsec is not None:
-            header["BMAJ"] = header["BMIN"] = self._beam_arcsec / 3600.0
-            header["BPA"] = 0.0
-        buffer = io.BytesIO()
-        fits.PrimaryHDU(values, header).writeto(buffer)
-        return write_bytes(path, buffer.getvalue())
+        from polaris_lab.observations.map_files import write_map
+
+        return write_map(self, path, overwrite=overwrite)
 
     # -- words ---------------------------------------------------------------------------------------
 
@@ -368,7 +406,3 @@ class Observation:
             for label, text in self._lines()
         )
         return f"<table><caption><b>Observation</b> {escape(self.name or 'unnamed')}</caption>{cells}</table>"
-
-
-def _stem(path: Path | None) -> str | None:
-    return None if path is None else path.name.split(".fit")[0]
