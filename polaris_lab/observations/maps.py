@@ -17,6 +17,7 @@ from astropy.wcs import WCS
 from polaris_lab.observations.blanks import mark_spikes
 from polaris_lab.observations.errors import column_error
 from polaris_lab.observations.headers import header_beam, pixel_scale, read_image, read_values
+from polaris_lab.observations.map_files import describe, write_map
 from polaris_lab.observations.opening import distance_in_pc, hydrogen_nuclei
 from polaris_lab.observations.species import SPECIES, check_species, conversion
 from polaris_lab.units import positive
@@ -370,39 +371,18 @@ class Observation:
         FileExistsError
             If the file exists and `overwrite` is not set.
         """
-        from polaris_lab.observations.map_files import write_map
-
         return write_map(self, path, overwrite=overwrite)
 
     # -- words ---------------------------------------------------------------------------------------
 
-    def _lines(self) -> list[tuple[str, str]]:
-        """Return what the map says of itself: (label, text) pairs."""
-        rows, columns = self.shape
-        valid = np.isfinite(self._column_density)
-        low, high = np.nanmin(self._column_density), np.nanmax(self._column_density)
-        law = self._law.law
-        pairs = [
-            (
-                "grid",
-                f'{rows} x {columns} pixels of {self.pixel_size_arcsec:.4g}" = {self.pixel_size_pc:.4g} pc '
-                f"at {self._distance_pc:.4g} pc",
-            ),
-            ("column density", f"N_H {low:.3g} .. {high:.3g} cm^-2 ({law})"),
-            ("blank", f"{valid.size - int(valid.sum())} blank"),
-        ]
-        if self._beam_arcsec is not None:
-            pairs.insert(1, ("beam", f'beam {self._beam_arcsec:.4g}"'))
-        return pairs
-
     def __repr__(self) -> str:
         """Say shape, pixel, distance, range and blanks, in one line."""
         title = f"{self.name!r}: " if self.name else ""
-        return f"Observation({title}" + "; ".join(text for _, text in self._lines()) + ")"
+        return f"Observation({title}" + "; ".join(text for _, text in describe(self)) + ")"
 
     def _repr_html_(self) -> str:
         cells = "".join(
             f'<tr><th style="text-align:left">{escape(label)}</th><td style="text-align:left">{escape(text)}</td></tr>'
-            for label, text in self._lines()
+            for label, text in describe(self)
         )
         return f"<table><caption><b>Observation</b> {escape(self.name or 'unnamed')}</caption>{cells}</table>"
