@@ -23,6 +23,7 @@ from polaris_lab.observations.species import SPECIES, check_species, conversion
 from polaris_lab.units import positive
 
 if TYPE_CHECKING:
+    from polaris_lab.clouds import SimulationCube
     from polaris_lab.observations.line_data import ObservedLine
     from polaris_lab.radiative_transfer import Line, PPVCube
 
@@ -141,6 +142,7 @@ class Observation:
         self._column_density, self.spikes = mark_spikes(nuclei, factor=spikes, where=where)
         self._error = column_error(error, nuclei, values, unit, self.header, where)
         self.line: ObservedLine | None = None
+        self.truth: np.ndarray | None = None
         self._scale = pixel_scale(wcs, self.shape)
         self._beam_arcsec = (
             header_beam(self.header, pixel_arcsec=self.pixel_size_arcsec, where=where)
@@ -215,6 +217,27 @@ class Observation:
             **choices,
         )
 
+    @classmethod
+    def from_cube(
+        cls,
+        cube: SimulationCube,
+        *,
+        distance: u.Quantity,
+        beam: u.Quantity | None = None,
+        noise: float = 0.0,
+        **choices: Any,
+    ) -> Observation:
+        """Observe a simulated cloud (:func:`~polaris_lab.observations.observe_cube` explains every choice).
+
+        `beam` is a full width at half maximum, an angle or a length; `noise` the rms of a pixel as a fraction of the
+        median. :attr:`truth` then holds the mass-weighted density behind the beam [cm^-3].
+        """
+        from polaris_lab.observations.simulate import observe_cube
+
+        seen = observe_cube(cube, distance=distance, beam_fwhm=beam, noise=noise, **choices)
+        seen.observation.truth = seen.density
+        return seen.observation
+
     # -- what it holds -------------------------------------------------------------------------------
 
     @property
@@ -283,33 +306,10 @@ class Observation:
         velocity: u.Quantity | None = None,
         cube_beam: u.Quantity | None = None,
     ) -> Observation:
-        """Return this map with a line cube beside it, brought to its grid, its beam and to given channels.
+        """Return this map with a line cube beside it, on its grid, its beam and given channels.
 
-        Parameters
-        ----------
-        cube : PPVCube
-            With celestial coordinates, finer than the map.
-        line : Line, optional
-            What it shows; by default what it says itself.
-        efficiency : float
-            Main-beam efficiency that divides T_A*; 1 for T_mb.
-        v_lsr : Quantity, optional
-            Velocity of the cloud, which becomes 0; by default the centroid of the mean spectrum above half its peak.
-        velocity : Quantity, optional
-            Channel centres to reach, such as those of a training set; by default the cube's.
-        cube_beam : Quantity, optional
-            Beam of the cube (full width at half maximum), where its header does not say.
-
-        Returns
-        -------
-        Observation
-            Its :attr:`line` is an :class:`~polaris_lab.observations.line_data.ObservedLine`.
-
-        Raises
-        ------
-        ValueError
-            If the cube lies elsewhere, a beam is unknown, the cube's is wider than the map's, the line is not named, the
-            efficiency is no fraction, or the channels lie outside those observed.
+        Its :attr:`line` is an :class:`~polaris_lab.observations.line_data.ObservedLine`;
+        :func:`~polaris_lab.observations.line_data.on_map` explains the arguments and what is refused.
         """
         from polaris_lab.observations.line_data import on_map
 
@@ -353,7 +353,7 @@ class Observation:
         new = copy.copy(self)
         new._column_density, new._error = column_density, error
         new.spikes = np.zeros(column_density.shape, bool)
-        new.line = None  # a line cube lies on the pixels of one map
+        new.line = new.truth = None  # they lie on the pixels of one map
         if wcs is not None:
             new.wcs = wcs
             new._scale = pixel_scale(wcs, column_density.shape)
