@@ -8,12 +8,15 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from polaris_lab.config import did_you_mean
+from polaris_lab.estimators.aviator import Aviator
 from polaris_lab.estimators.broken_power_law import fit_broken_power_law
 from polaris_lab.estimators.constrained_diffusion import ConstrainedDiffusion, ConstrainedDiffusion3D
+from polaris_lab.estimators.inverse_modelling import InverseModelling
 from polaris_lab.estimators.maps import Estimator
 from polaris_lab.estimators.multi_scale import fit_multi_scale
 from polaris_lab.estimators.power_law import fit_power_law
 from polaris_lab.estimators.thickness import fit_thickness
+from polaris_lab.estimators.turbulent_gravitational import fit_turbulent_gravitational
 
 Fit = Callable[[ArrayLike, ArrayLike | None, float], Any]
 
@@ -43,10 +46,20 @@ ESTIMATORS: dict[str, Fit] = {
     "multi_scale_8": _scaled(1),
     "constrained_diffusion": _fixed(ConstrainedDiffusion),
     "constrained_diffusion_3d": _fixed(ConstrainedDiffusion3D),
+    "aviator": _fixed(Aviator),
+    "aviator_background": _fixed(lambda: Aviator(background=True)),
+    "turbulent_gravitational": _fitted(fit_turbulent_gravitational),
+    "inverse_modelling": _fixed(InverseModelling),
 }
 """Every estimator: a function of column densities, target densities and the size of a pixel that returns it fitted."""
 
-WITHOUT_TARGET = ("constrained_diffusion", "constrained_diffusion_3d")
+WITHOUT_TARGET = (
+    "constrained_diffusion",
+    "constrained_diffusion_3d",
+    "aviator",
+    "aviator_background",
+    "inverse_modelling",
+)
 """Names of those that have nothing to fit to a target."""
 
 
