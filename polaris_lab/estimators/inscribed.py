@@ -37,7 +37,7 @@ def half_depths(inside: np.ndarray) -> np.ndarray:
     >>> y, x = np.mgrid[:41, :41] - 20
     >>> depth = half_depths(x**2 + y**2 < 15.5**2)
     >>> print(f"{depth[20, 20]:.1f} {depth[20, 32]:.1f} {np.sqrt(15.5**2 - 12**2):.1f}")
-    15.5 10.0 9.8
+    15.2 9.9 9.8
     """
     inside = np.ascontiguousarray(inside, dtype=np.bool_)
     squared = np.empty(inside.shape)
