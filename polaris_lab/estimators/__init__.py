@@ -27,7 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "maps": ["Estimator"],
         "multi_scale": ["MultiScale", "fit_multi_scale"],
         "power_law": ["PowerLaw", "fit_power_law"],
-        "registry": ["ESTIMATORS", "WITHOUT_TARGET", "fit_estimator"],
+        "registry": ["ESTIMATORS", "WITHOUT_TARGET", "estimate_density", "fit_estimator"],
         "thickness": ["Thickness", "fit_thickness"],
         "turbulent_gravitational": ["TurbulentGravitational", "fit_turbulent_gravitational"],
     },
