@@ -178,7 +178,8 @@ def compare(training: PatchDataset | Mapping[str, Any], observation: Observation
 
     The map is brought to the pixel of the training set and looked at in overlapping windows of the size of a patch:
     the mean and the spread of log N_H, and wavelet statistics (:mod:`~polaris_lab.observations.features`). A window
-    is inside where a training patch is about as near as training patches are to each other.
+    is inside where a training patch is about as near as training patches are to each other, those of different clouds
+    where there are four or more.
 
     Parameters
     ----------
@@ -222,7 +223,7 @@ def compare(training: PatchDataset | Mapping[str, Any], observation: Observation
             "lab.Observation(values, wcs=..., distance=140 * u.pc, species='H2')"
         )
     features = training if isinstance(training, Mapping) else training_features(training)
-    known, size, pixel_pc = checked_features(features)
+    known, cloud, size, pixel_pc = checked_features(features)
     log_column, grid, notes = _at_pixel(observation, pixel_pc)
     shape = log_column.shape
     if min(shape) < size:
@@ -238,8 +239,8 @@ def compare(training: PatchDataset | Mapping[str, Any], observation: Observation
             "observed part"
         )
     seen = describe_windows(log_column, corners, size, band_count(size))
-    relative = Neighbourhood.of(known[:, 1:]).distance(seen[:, 1:])
-    absolute = Neighbourhood.of(known).distance(seen)
+    relative = Neighbourhood.of(known[:, 1:], cloud).distance(seen[:, 1:])
+    absolute = Neighbourhood.of(known, cloud).distance(seen)
     absolute = np.maximum(absolute, level_distance(known[:, 0], seen[:, 0]))
     maps = [_spread_over(values, corners, size, log_column.shape) for values in (absolute, relative)]
     maps = [values[: shape[0], : shape[1]] for values in maps]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from polaris_lab.observations.features import band_count, feature_names, window_features
 
@@ -31,7 +32,10 @@ LEVEL_LIMIT = 0.1
 
 LIMIT_QUANTILE, LIMIT_FACTOR = 0.99, 1.25
 """A window is outside when its nearest training patch is further than this factor times this quantile of the distances
-between nearest training patches."""
+of training patches to their nearest."""
+
+FEWEST_CLOUDS = 4
+"""Clouds from which on the nearest patch of another cloud counts: patches of one cloud are alike, a map is another."""
 
 
 def training_features(dataset: PatchDataset) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def training_features(dataset: PatchDataset) -> dict[str, Any]:
     -------
     dict
         Plain JSON values: ``patch_size``, ``pixel_size_pc``, ``names``, ``values`` (one row of features a patch, at
-        most 512), ``log_column`` (smallest and largest log10 N of a pixel), ``fingerprint``. A run may keep it.
+        most 512), ``cloud`` (a number for each row), ``log_column`` (smallest and largest log10 N of a pixel), ``fingerprint``. A run may keep it.
 
     Raises
     ------
@@ -73,6 +77,7 @@ def training_features(dataset: PatchDataset) -> dict[str, Any]:
         "pixel_size_pc": dataset.pixel_size_pc,
         "names": list(feature_names(bands)),
         "values": values.round(4).tolist(),
+        "cloud": np.unique(dataset.table["cloud"][kept], return_inverse=True)[1].tolist(),
         "log_column": [
             round(float(min(patch.min() for patch in logs)), 4),
             round(float(max(patch.max() for patch in logs)), 4),
@@ -94,8 +99,8 @@ class Neighbourhood:
     tree: cKDTree
 
     @classmethod
-    def of(cls, values: np.ndarray) -> Neighbourhood:
-        """Build it from features, (patches, features)."""
+    def of(cls, values: np.ndarray, cloud: np.ndarray) -> Neighbourhood:
+        """Build it from features, (patches, features), and the number of the cloud of each patch."""
         centre = values.mean(axis=0)
         covariance = np.cov(values, rowvar=False)
         covariance *= (1 - SHRINKAGE) + SHRINKAGE * np.eye(len(covariance))
@@ -103,10 +108,11 @@ class Neighbourhood:
         size, direction = np.linalg.eigh(covariance)
         whitening = direction / np.sqrt(size)
         points = (values - centre) @ whitening
-        tree = cKDTree(points)
-        nearest, _ = tree.query(points, k=2)
-        limit = LIMIT_FACTOR * float(np.quantile(nearest[:, 1], LIMIT_QUANTILE))
-        return cls(centre, whitening, max(limit, 1e-3), tree)
+        apart = cdist(points, points)
+        one = np.arange(len(points)) if len(np.unique(cloud)) < FEWEST_CLOUDS else cloud
+        apart[one[:, None] == one[None, :]] = np.inf
+        limit = LIMIT_FACTOR * float(np.quantile(apart.min(axis=1), LIMIT_QUANTILE))
+        return cls(centre, whitening, max(limit, 1e-3), cKDTree(points))
 
     def distance(self, values: np.ndarray) -> np.ndarray:
         """Return the distance of features to the nearest training patch over the limit, (windows,)."""
@@ -126,8 +132,8 @@ def level_distance(known: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return nearest / limit
 
 
-def checked_features(features: Mapping[str, Any]) -> tuple[np.ndarray, int, float]:
-    """Return (values, patch size, pixel size in pc) of stored features, or say what is wrong with them.
+def checked_features(features: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, int, float]:
+    """Return (values, clouds, patch size, pixel size in pc) of stored features, or say what is wrong with them.
 
     Raises
     ------
@@ -137,6 +143,7 @@ def checked_features(features: Mapping[str, Any]) -> tuple[np.ndarray, int, floa
     try:
         values = np.asarray(features["values"], np.float64)
         size, pixel = int(features["patch_size"]), float(features["pixel_size_pc"])
+        cloud = np.asarray(features["cloud"], int)
         expected = list(feature_names(band_count(size)))
         if (
             list(features["names"]) != expected
@@ -151,4 +158,4 @@ def checked_features(features: Mapping[str, Any]) -> tuple[np.ndarray, int, floa
             f"training: expected a PatchDataset or what training_features(dataset) gave, got {error}; make it again from "
             "the dataset"
         ) from error
-    return values, size, pixel
+    return values, cloud, size, pixel
