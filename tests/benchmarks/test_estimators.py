@@ -1,7 +1,7 @@
 """Constrained diffusion of 256^2 and AVIATOR-type inversion of 128^2, on one core, against plain references.
 
-Goals: each below 1 s of CPU (the public codes take 6.9 s and 8.1 s). The limits: the diffusion has 332 steps, of 25
-taps to either side on average along two axes, 1.1e9 multiply-adds on pairs: 0.15 s at the 8 a nanosecond of one core
+Goals: each below 1 s of CPU (the public codes take 6.9 s and 8.1 s). The limits: the diffusion has 344 steps, of 23
+taps to either side on average along two axes, 1.0e9 multiply-adds on pairs: 0.15 s at the 8 a nanosecond of one core
 with 256 bit vectors in cache; the inversion spreads about 100 slices over some 20 cells of 16 384 pixels, 3e7 arcsines
 of 2 ns: 0.07 s, and needs 100 maps of distances, at 10 ns a pixel 0.02 s.
 """
