@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polaris_lab import config
 from polaris_lab.estimators.inscribed import half_depths
-from polaris_lab.estimators.maps import checked_pixel, each_map
+from polaris_lab.estimators.maps import Stored, checked_pixel, each_map
 from polaris_lab.estimators.slices import cut, full_depth, mean_density, profiles
 from polaris_lab.estimators.smoothing import fill_smoothly
 from polaris_lab.units import PARSEC
@@ -21,7 +18,7 @@ STEP = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
-class Aviator:
+class Aviator(Stored):
     """<n>_M of a cloud whose contours are the outlines of round bodies (inverse Abel transform, slice by slice).
 
     The map is cut into slices of 5 % in column density. Inside the outline of a slice, r is the distance of a pixel
@@ -112,12 +109,3 @@ class Aviator:
     @property
     def _name(self) -> str:
         return "aviator_background" if self.background else "aviator"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its choices by name."""
-        return config.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Aviator:
-        """Build it from :meth:`to_dict`'s values."""
-        return config.from_dict(cls, data)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
-from polaris_lab import config
-from polaris_lab.estimators.maps import checked_columns, checked_pair, checked_pixel
+from polaris_lab.estimators.maps import Stored, checked_columns, checked_pair, checked_pixel
 
 BINS = 512
 """Bins of log N that the breaks are searched on; the coefficients are then fitted to the pixels themselves."""
 
 
 @dataclasses.dataclass(frozen=True)
-class BrokenPowerLaw:
+class BrokenPowerLaw(Stored):
     """log n = a + b x + sum_i d_i max(x - t_i, 0) with x = log10 N: continuous, the slope changes by d_i at t_i.
 
     A function of the column density alone: the size of the pixel does not enter.
@@ -71,15 +68,6 @@ class BrokenPowerLaw:
         for start, bend in zip(self.breaks, self.bends, strict=True):
             y += bend * np.maximum(x - start, 0.0)
         return (10.0**y).astype(kind)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its constants by name."""
-        return config.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> BrokenPowerLaw:
-        """Build it from :meth:`to_dict`'s values."""
-        return config.from_dict(cls, data)
 
 
 def fit_broken_power_law(

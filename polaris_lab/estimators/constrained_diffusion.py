@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf
 
-from polaris_lab import config
-from polaris_lab.estimators.maps import checked_pixel, each_map
+from polaris_lab.estimators.maps import Stored, checked_pixel, each_map
 from polaris_lab.estimators.smoothing import fill_smoothly, heat_kernel, smooth_into
 from polaris_lab.units import PARSEC
 
@@ -139,7 +138,7 @@ def _decay(rest, smoothed, component):  # pragma: no cover - compiled
 
 
 @dataclasses.dataclass(frozen=True)
-class ConstrainedDiffusion:
+class ConstrainedDiffusion(Stored):
     """n = N / l, with l from the column-weighted mean of the logarithm of the scales that make up each pixel.
 
     Each component is taken for a Gaussian along the line of sight whose full width at half maximum is its scale;
@@ -188,18 +187,9 @@ class ConstrainedDiffusion:
 
         return each_map(column_density, estimate, "constrained_diffusion")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return its constants by name."""
-        return config.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ConstrainedDiffusion:
-        """Build it from :meth:`to_dict`'s values."""
-        return config.from_dict(cls, data)
-
 
 @dataclasses.dataclass(frozen=True)
-class ConstrainedDiffusion3D:
+class ConstrainedDiffusion3D(Stored):
     """Each component spread along the line of sight as a Gaussian of its scale, and <n>_M of the sum.
 
     n(x, y, z) = sum_m I_m(x, y) g(z; l_m / sqrt(2 ln 2)), all centred on one plane: the cube knows no positions
@@ -281,15 +271,6 @@ class ConstrainedDiffusion3D:
         edges = np.arange(depth + 1) - depth / 2
         mass = np.diff(erf(edges / (math.sqrt(2.0) * dispersion[:, None])), axis=1)
         return mass / mass.sum(axis=1, keepdims=True)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its constants by name."""
-        return config.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ConstrainedDiffusion3D:
-        """Build it from :meth:`to_dict`'s values."""
-        return config.from_dict(cls, data)
 
 
 def _check_choices(ratio: float, step: float) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from polaris_lab import config
 from polaris_lab.estimators.broken_power_law import fit_broken_power_law
-from polaris_lab.estimators.maps import checked_pixel, each_map
+from polaris_lab.estimators.maps import Stored, checked_pixel, each_map
 from polaris_lab.estimators.slices import cut, full_depth, mean_density
 from polaris_lab.estimators.smoothing import fill_smoothly
 from polaris_lab.units import PARSEC
@@ -27,7 +24,7 @@ SMALLEST_RANGE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class InverseModelling:
+class InverseModelling(Stored):
     """n(N) of a map whose contours are modelled as spheres of the same area.
 
     Theirs (Orkisz & Kainulainen) is the idea and the form of the answer: model the cloud from its map without a
@@ -75,15 +72,6 @@ class InverseModelling:
             return _relation(filled, model, np.isfinite(image)) / pixel
 
         return each_map(column_density, estimate, "inverse_modelling")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its choices by name."""
-        return config.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> InverseModelling:
-        """Build it from :meth:`to_dict`'s values."""
-        return config.from_dict(cls, data)
 
 
 def _relation(image: np.ndarray, model: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, Self
 
 import numpy as np
 from astropy import units as u
 from numpy.typing import ArrayLike
+
+from polaris_lab import config
 
 PLAUSIBLE = (1e10, 1e30)
 """Column densities [cm^-2] between which the largest pixel of a map lies, whatever the cloud: outside, the numbers
@@ -15,6 +17,19 @@ are logarithms or in another unit."""
 
 SMALLEST_SIDE = 8
 """Pixels along each side below which a map has no scales."""
+
+
+class Stored:
+    """What frozen dataclasses of plain numbers share: a dict of their fields, and back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its constants and choices by name, as JSON knows them."""
+        return config.to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build it from :meth:`to_dict`'s values."""
+        return config.from_dict(cls, data)
 
 
 class Estimator(Protocol):

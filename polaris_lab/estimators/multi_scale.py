@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polaris_lab import config
-from polaris_lab.estimators.maps import checked_pair, checked_pixel, each_map
+from polaris_lab.estimators.maps import Stored, checked_pair, checked_pixel, each_map
 from polaris_lab.estimators.smoothing import smooth_valid
 
 SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -23,7 +21,7 @@ same."""
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiScale:
+class MultiScale(Stored):
     """log n is a polynomial of log N and of log N smoothed over 1, 2, 4, 8, 16 and 32 pixels.
 
     Of degree 1 it has 8 coefficients, of degree 2 (squares and products) 36. The linear N is smoothed, over the
@@ -80,15 +78,6 @@ class MultiScale:
             )  # a polynomial far outside knows no bounds
 
         return each_map(column_density, estimate, "multi_scale")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its constants by name."""
-        return config.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> MultiScale:
-        """Build it from :meth:`to_dict`'s values."""
-        return config.from_dict(cls, data)
 
 
 def scale_features(image: np.ndarray, scales_px: tuple[float, ...] = SCALES) -> np.ndarray:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polaris_lab import config
-from polaris_lab.estimators.maps import checked_columns, checked_pair, checked_pixel
+from polaris_lab.estimators.maps import Stored, checked_columns, checked_pair, checked_pixel
 from polaris_lab.units import PARSEC
 
 
 @dataclasses.dataclass(frozen=True)
-class Thickness:
+class Thickness(Stored):
     """n = N / l with one thickness l for every line of sight.
 
     Exact for a uniform slab. The size of the pixel does not enter: l is a length of the cloud.
@@ -46,15 +43,6 @@ class Thickness:
         checked_pixel(pixel_size_pc, "thickness")
         kind = np.float32 if np.asarray(column_density).dtype == np.float32 else np.float64
         return (checked_columns(column_density, "thickness") / (self.thickness_pc * PARSEC)).astype(kind)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its constants by name."""
-        return config.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Thickness:
-        """Build it from :meth:`to_dict`'s values."""
-        return config.from_dict(cls, data)
 
 
 def fit_thickness(column_density: ArrayLike, density: ArrayLike) -> Thickness:

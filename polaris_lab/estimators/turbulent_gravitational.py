@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
 
-from polaris_lab import config
-from polaris_lab.estimators.maps import checked_columns, checked_pair, checked_pixel
+from polaris_lab.estimators.maps import Stored, checked_columns, checked_pair, checked_pixel
 from polaris_lab.units import GRAVITATION, HYDROGEN_MASS, MEAN_MASS_PER_HYDROGEN, PARSEC
 
 LOWER = 0.158655
@@ -21,7 +18,7 @@ LOWER = 0.158655
 
 
 @dataclasses.dataclass(frozen=True)
-class TurbulentGravitational:
+class TurbulentGravitational(Stored):
     """<n>_M of a turbulent medium with a self-gravitating layer in it.
 
     Theirs (Gaches & Grudic) is the idea: every column density is the sum of a turbulent part, known in probability
@@ -92,15 +89,6 @@ class TurbulentGravitational:
         """Return the density of the turbulent part and the mass-weighted mean of the gravitating part [cm^-3]."""
         turbulent, gravitating = self.split(column_density)
         return turbulent / (self.depth_pc * PARSEC), layer_density(gravitating, 1e5 * self.sound_speed_km_s)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its constants by name."""
-        return config.to_dict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TurbulentGravitational:
-        """Build it from :meth:`to_dict`'s values."""
-        return config.from_dict(cls, data)
 
 
 def expected_below(columns: np.ndarray, median: float, width: float) -> np.ndarray:
