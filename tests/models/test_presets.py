@@ -30,7 +30,8 @@ def test_settings_reach_the_network():
     blueprint = Blueprint.unet(3, 8, False, convolutions=2, dropout=0.05, reference_scale=9)
     assert blueprint.node("correction").settings == {
         "in_channels": 1, "out_channels": 1, "layers": 3, "base_filters": 8,
-        "attention": False, "convolutions": 2, "dropout": 0.05,
+        "attention": False, "convolutions": 2, "dropout": 0.05, "residual_blocks": False,
+        "dimensions": 2, "pad": True,
     }  # fmt: skip
     assert blueprint.node("contrast").settings["scale"] == 9
 
