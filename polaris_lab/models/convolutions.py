@@ -46,7 +46,9 @@ def reflected_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
 
 
 def _reflected(x: Tensor, kernel_size: int) -> Tensor:
-    return functional.pad(x, (kernel_size // 2,) * (2 * (x.ndim - 2)), mode="reflect")  # (N, C, H + k - 1, ...)
+    return functional.pad(
+        x, (kernel_size // 2,) * (2 * (x.ndim - 2)), mode="reflect"
+    )  # (N, C, H + k - 1, ...)
 
 
 class _ReflectedConvolution(torch.autograd.Function):
@@ -143,7 +145,9 @@ class ResidualBlock(nn.Module):
         inner = first(x)  # (N, out_channels, H, W)
         for step in others:
             inner = step(functional.relu(inner, inplace=True))  # (N, out_channels, H, W)
-        straight = reflected_convolution(x, self.shortcut.weight, self.shortcut.bias)  # (N, out_channels, H, W)
+        straight = reflected_convolution(
+            x, self.shortcut.weight, self.shortcut.bias
+        )  # (N, out_channels, H, W)
         return self.dropout(functional.relu(inner + straight, inplace=True))  # (N, out_channels, H, W)
 
 

@@ -11,6 +11,8 @@ from torch import nn
 
 from polaris_lab.models import blocks, bounds, contrast, reference, registry, residuals, unet  # noqa: F401 (importing registers blocks)
 
+_MODULES = nn.ModuleDict()  # what holds the nodes of a model: its own attributes cannot be names of nodes
+
 
 class Settings(dict):
     """A dict of JSON values that refuses to change: what a frozen dataclass may hold."""
@@ -54,7 +56,7 @@ class Node:
 
     def __post_init__(self) -> None:
         check_name(self.name, "a node's name")
-        if hasattr(nn.ModuleDict, self.name):
+        if hasattr(_MODULES, self.name):
             raise ValueError(
                 f"node {self.name!r}: expected a name that PyTorch's modules do not use themselves, got one that they "
                 f"do; call it {self.name}_1"

@@ -131,7 +131,9 @@ def _imports(blueprint: Blueprint) -> list[str]:
                     f"block {name}: expected classes whose names differ, from each other and from Network, got "
                     f"{owners[name]}.{name} and {module}.{name}; rename the class"
                 )
-    return [f"from {module} import {', '.join(sorted(classes))}" for module, classes in sorted(modules.items())]
+    return [
+        f"from {module} import {', '.join(sorted(classes))}" for module, classes in sorted(modules.items())
+    ]
 
 
 def _block_line(node: Node) -> str:
@@ -169,7 +171,10 @@ def _body(blueprint: Blueprint, names: dict[str, str]) -> list[str]:
         if name not in blueprint.optional_inputs and shape_of(name) != "scalar"
     )
     for name in blueprint.optional_inputs:
-        lines += [f"if {names[name]} is None:", f"    {names[name]} = {_missing(blueprint, name, names[first])}"]
+        lines += [
+            f"if {names[name]} is None:",
+            f"    {names[name]} = {_missing(blueprint, name, names[first])}",
+        ]
     for node in blueprint.nodes:
         given = ", ".join(names[source] for source in node.inputs)
         shape = ", ".join(["N", str(shapes[node.name][0]), *_sides(shapes[node.name][1:])])

@@ -62,7 +62,9 @@ def load_model(path: str | Path) -> BlueprintModel:
             "(.pt, .pth, .ckpt) are not opened, because they can run anything: save the model with save_model"
         ) from error
     if "blueprint" not in metadata:
-        raise ValueError(f"{path}: expected a blueprint beside the weights, got none; write it with save_model")
+        raise ValueError(
+            f"{path}: expected a blueprint beside the weights, got none; write it with save_model"
+        )
     model = build_model(Blueprint.from_json(metadata["blueprint"]))
     put_weights(model, weights, where=str(path))
     return model.eval()

@@ -217,4 +217,3 @@ def receptive_margin(layers: int, convolutions: int) -> int:
 
     intervals = [(pixel, *needed(pixel, pixel, 0)) for pixel in range(2**layers)]
     return max(max(pixel - first, last - pixel) for pixel, first, last in intervals)
-

@@ -41,7 +41,9 @@ def bounded_endings(
         )
     for output in outputs:
         if output not in BOUNDED:
-            raise ValueError(f"bounds: expected outputs among {list(BOUNDED)}, got {output!r}; leave bounds out")
+            raise ValueError(
+                f"bounds: expected outputs among {list(BOUNDED)}, got {output!r}; leave bounds out"
+            )
     settings = {"levels": list(LEVELS)} if head == "quantiles" else {}
     correction = dict(zip(outputs, corrections, strict=True))
     nodes = [Node("floor", "mean_density_floor", {}, (column_density, "depth"))]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.node import Node
 from polaris_lab.models.presets.bounds import bounded_endings, with_depth
-from polaris_lab.models.presets.parts import check_choices, checked_inputs, ending, front, head_channels
 from polaris_lab.models.presets.outputs import checked_outputs, split_channels
+from polaris_lab.models.presets.parts import check_choices, checked_inputs, ending, front, head_channels
 from polaris_lab.models.presets.registry import register_preset
 
 
