@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "storage",
         "summary",
         "unet",
+        "unet_cubes",
     ],
     submod_attrs={
         "blueprint": ["Blueprint"],

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from polaris_lab.models import blocks, bounds, contrast, reference, registry, residuals, unet  # noqa: F401 (importing registers blocks)
+from polaris_lab.models import blocks, bounds, contrast, reference, registry, residuals, unet, unet_cubes  # noqa: F401 (importing registers blocks)
 
 _MODULES = nn.ModuleDict()  # what holds the nodes of a model: its own attributes cannot be names of nodes
 
