@@ -224,7 +224,12 @@ def markdown(rows: list[dict[str, Any]], work: Work | None) -> str:
             cells += [f"{row['measured_parameters']:,}", f"{row['cpu_seconds_per_step']:.3g}"]
             cells += [str(row["steps"]), f"{100 * row['accuracy']:.1f} %"]
         elif work is not None:
-            cells += [f"{row['measured_parameters']:,}", "", "", "not measured: " + row["note"].replace("|", "/")]
+            cells += [
+                f"{row['measured_parameters']:,}",
+                "",
+                "",
+                "not measured: " + row["note"].replace("|", "/"),
+            ]
         lines.append("| " + " | ".join(cells) + " |")
     if work is None:
         return "\n".join([*lines, "", "Made by `polaris-lab presets --table FILE`.", ""])

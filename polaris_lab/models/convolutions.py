@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -134,7 +136,7 @@ class ResidualBlock(nn.Module):
         widths = [in_channels, *[out_channels] * convolutions]
         self.steps = nn.ModuleList(
             NormalizedConvolution(before, after, 3, dimensions)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         )
         self.shortcut = CONVOLUTIONS[dimensions](in_channels, out_channels, 1)
         self.dropout = DROPOUTS[dimensions](dropout) if dropout > 0 else nn.Identity()

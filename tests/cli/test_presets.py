@@ -33,7 +33,15 @@ def test_the_list_counts_parameters(capsys):
 
 @pytest.mark.usefixtures("two_presets")
 def test_measures_resumes_and_says_what_it_cannot(tmp_path, capsys, monkeypatch):
-    words = ["presets", "--measure", "--output", str(tmp_path), "--table", str(tmp_path / "docs" / "t.md"), *SMALL]
+    words = [
+        "presets",
+        "--measure",
+        "--output",
+        str(tmp_path),
+        "--table",
+        str(tmp_path / "docs" / "t.md"),
+        *SMALL,
+    ]
     assert main([*words, "--json"]) == 0
     rows = {row["preset"]: row for row in json.loads(capsys.readouterr().out)["presets"]}
     assert 0 <= rows["unet"]["accuracy"] <= 1

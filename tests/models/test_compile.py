@@ -9,14 +9,19 @@ import torch
 
 from polaris_lab.models import Blueprint, build_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the compiler itself
+]
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_compiled_networks_give_the_same(log_maps, log_target, training):
     if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
         pytest.skip("no C++ compiler (c++, g++, clang++) on the path: torch.compile needs one on the CPU")
-    blueprint = Blueprint.unet(layers=1, base_filters=32, attention=False, reference_scale=2.0)  # the deepest: own backward
+    blueprint = Blueprint.unet(
+        layers=1, base_filters=32, attention=False, reference_scale=2.0
+    )  # the deepest: own backward
     model = build_model(blueprint).fit_constants({"column_density": log_maps}, log_target)
     inputs = {"column_density": log_maps[:2, :, :16, :16].clone()}
     results = []

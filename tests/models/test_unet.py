@@ -275,7 +275,9 @@ def test_a_size_that_must_not_be_padded():
     unet = UNet(layers=2, base_filters=2, pad=False)
     assert unet(torch.zeros(1, 1, 8, 12)).shape == (1, 1, 8, 12)
     for size in ((8, 10), (4, 8)):
-        with pytest.raises(ValueError, match=r"multiples of 4 pixels .*at least 8, got .* to \(8, .*or set pad=True"):
+        with pytest.raises(
+            ValueError, match=r"multiples of 4 pixels .*at least 8, got .* to \(8, .*or set pad=True"
+        ):
             unet(torch.zeros(1, 1, *size))
 
 
