@@ -94,6 +94,9 @@ class Blueprint:
         head: str = "point",
         inputs: Sequence[str] = ("column_density",),
         output: str = "mass_weighted_density",
+        outputs: Sequence[str] = (),
+        residual_blocks: bool = False,
+        bounds: bool = False,
     ) -> Blueprint:
         """Return the blueprint of a U-Net: see :func:`polaris_lab.models.presets.unet`.
 
@@ -117,6 +120,9 @@ class Blueprint:
             head=head,
             inputs=inputs,
             output=output,
+            outputs=outputs,
+            residual_blocks=residual_blocks,
+            bounds=bounds,
         )
 
     @classmethod

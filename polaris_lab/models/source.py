@@ -11,6 +11,7 @@ from polaris_lab.models.build import check_shapes
 from polaris_lab.models.inputs import shape_of
 from polaris_lab.models.node import Node
 from polaris_lab.models.registry import block_class
+from polaris_lab.models.summary import channels_of
 
 _HEADER = '''"""{title}
 
@@ -187,8 +188,6 @@ def _body(blueprint: Blueprint, names: dict[str, str]) -> list[str]:
 
 def _missing(blueprint: Blueprint, name: str, first: str) -> str:
     """Return the expression for an optional input that is not given: NaN everywhere."""
-    from polaris_lab.models.summary import channels_of
-
     channels = channels_of(blueprint)[name]
     if shape_of(name) == "scalar":
         return f"{first}.new_full((len({first}), 1, 1, 1), torch.nan)"

@@ -11,8 +11,29 @@ from polaris_lab.models.registry import register_block
 from polaris_lab.models.unet import UNet
 
 
+class _CubeUNet(nn.Module):
+    """What both have in common: a U-Net with one channel in and out."""
+
+    dimensions: int
+
+    def __init__(
+        self,
+        layers: int = 3,
+        base_filters: int = 8,
+        attention: bool = False,
+        convolutions: int = 1,
+        residual_blocks: bool = False,
+    ) -> None:
+        super().__init__()
+        settings = {"residual_blocks": residual_blocks, "dimensions": self.dimensions}
+        self.unet = UNet(1, 1, layers, base_filters, attention, convolutions, **settings)
+        if self.dimensions == 3:  # along a spectrum no pixel sees another
+            self.stride = self.unet.stride
+            self.receptive_margin = self.unet.receptive_margin
+
+
 @register_block("spectral_unet")
-class SpectralUNet(nn.Module):
+class SpectralUNet(_CubeUNet):
     """A one-dimensional U-Net along every pixel's spectrum, the same for all pixels; it sees no neighbours.
 
     Parameters
@@ -27,19 +48,7 @@ class SpectralUNet(nn.Module):
     torch.Size([1, 12, 3, 4])
     """
 
-    def __init__(
-        self,
-        layers: int = 3,
-        base_filters: int = 8,
-        attention: bool = False,
-        convolutions: int = 1,
-        residual_blocks: bool = False,
-    ) -> None:
-        super().__init__()
-        self.unet = UNet(
-            1, 1, layers, base_filters, attention, convolutions,
-            residual_blocks=residual_blocks, dimensions=1,
-        )  # fmt: skip
+    dimensions = 1
 
     def forward(self, cube: Tensor) -> Tensor:
         """Return a cube (N, V, H, W) of the same shape."""
@@ -50,7 +59,7 @@ class SpectralUNet(nn.Module):
 
 
 @register_block("volume_unet")
-class VolumeUNet(nn.Module):
+class VolumeUNet(_CubeUNet):
     """A three-dimensional U-Net through a cube: it sees structures in position and velocity together.
 
     Parameters
@@ -65,21 +74,7 @@ class VolumeUNet(nn.Module):
     torch.Size([1, 6, 5, 4])
     """
 
-    def __init__(
-        self,
-        layers: int = 3,
-        base_filters: int = 8,
-        attention: bool = False,
-        convolutions: int = 1,
-        residual_blocks: bool = False,
-    ) -> None:
-        super().__init__()
-        self.unet = UNet(
-            1, 1, layers, base_filters, attention, convolutions,
-            residual_blocks=residual_blocks, dimensions=3,
-        )  # fmt: skip
-        self.stride = self.unet.stride
-        self.receptive_margin = self.unet.receptive_margin
+    dimensions = 3
 
     def forward(self, cube: Tensor) -> Tensor:
         """Return a cube (N, V, H, W) of the same shape."""

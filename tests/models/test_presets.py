@@ -67,3 +67,12 @@ def test_more_inputs_are_more_channels(scale_equivariant):
 def test_bad_arguments(choices, error, message):
     with pytest.raises(error, match=message):
         Blueprint.unet(**({"layers": 2, "base_filters": 4} | choices))
+
+
+def test_the_shortcut_takes_every_setting():
+    choices = {
+        "outputs": ("mass_weighted_density", "max_density"), "bounds": True, "residual_blocks": True,
+        "head": "quantiles",
+    }  # fmt: skip
+    assert Blueprint.unet(2, 4, **choices) == Blueprint.preset("unet", layers=2, base_filters=4, **choices)
+    assert Blueprint.unet(2, 4, **choices).outputs == choices["outputs"]
