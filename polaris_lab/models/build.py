@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -72,7 +74,7 @@ class BlueprintModel(nn.Module):
         """
         values = checked_values(self.blueprint, inputs, self.channels)
         for node in self.blueprint.nodes:
-            values[node.name] = self.nodes[node.name](*(values[name] for name in node.inputs))
+            values[node.name] = _answer(node, self.nodes[node.name], values)
         if not self.blueprint.extra_outputs:
             return values[self.blueprint.output]  # (N, C, H, W)
         return {name: values[name] for name in self.blueprint.outputs}  # each (N, C, H, W)
@@ -89,6 +91,18 @@ class BlueprintModel(nn.Module):
         """
         output = output or self.blueprint.output
         return self.heads[output].point(raw[output] if isinstance(raw, Mapping) else raw)  # (N, 1, H, W)
+
+    def features(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the feature maps of every node, and inside it: see :func:`polaris_lab.models.inspect.features`."""
+        from polaris_lab.models.inspect import features
+
+        return features(self, inputs)
+
+    def weights(self, node: str) -> dict[str, np.ndarray]:
+        """Return the weights and constants of a node: see :func:`polaris_lab.models.inspect.weights`."""
+        from polaris_lab.models.inspect import weights
+
+        return weights(self, node)
 
     def blocks_named(self, block: str) -> list[nn.Module]:
         """Return the blocks of one kind, in the order of their nodes (none where the blueprint has none)."""
@@ -166,10 +180,16 @@ def build_model(blueprint: Blueprint, *, seed: int = 0) -> BlueprintModel:
         return BlueprintModel(blueprint)
 
 
-def check_shapes(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> dict[str, tuple[int, int, int]]:
+def check_shapes(
+    blueprint: Blueprint,
+    size: tuple[int, ...] = (64, 64),
+    *,
+    watch: Callable[[str], AbstractContextManager] | None = None,
+) -> dict[str, tuple[int, ...]]:
     """Return the shape (channels, height, width) that each node gives for images of `size` (height, width).
 
-    It runs on torch's meta device: no memory is taken and nothing is computed.
+    It runs on torch's meta device: no memory is taken and nothing is computed. `watch`, given the name of a node,
+    returns a context in which that node runs.
 
     Raises
     ------
@@ -187,10 +207,8 @@ def check_shapes(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> dict
         values = placeholders(blueprint, model.channels, size)
     shapes = {}
     for node in blueprint.nodes:
-        try:
-            value = model.nodes[node.name](*(values[name] for name in node.inputs))
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"node {node.name!r}: {error}") from error
+        with watch(node.name) if watch else nullcontext():
+            value = _answer(node, model.nodes[node.name], values)
         values[node.name] = value
         shapes[node.name] = tuple(value.shape[1:])
     for output in blueprint.outputs:
@@ -214,6 +232,14 @@ def parameter_count(blueprint: Blueprint) -> int:
     """
     with torch.device("meta"):
         return sum(p.numel() for p in BlueprintModel(blueprint).parameters() if p.requires_grad)
+
+
+def _answer(node: Node, block: nn.Module, values: Mapping[str, Tensor]) -> Tensor:
+    """Return what a node gives; whatever its block refuses is said with the node's name."""
+    try:
+        return block(*(values[name] for name in node.inputs))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"node {node.name!r}: {error}") from error
 
 
 def _receptive_margin(blueprint: Blueprint, blocks: nn.ModuleDict) -> int:

@@ -233,7 +233,11 @@ def _plan(
         return plan_overlapping(shape, tile=tile or patch_size(run), overlap=overlap, multiple=stride)
     smallest = 2 * math.ceil(margin / stride) * stride + stride
     return plan_tiles(
-        shape, tile=max(TILE, 2 * smallest) if tile is None else tile, margin=margin, multiple=stride
+        shape,
+        tile=max(TILE, 2 * smallest) if tile is None else tile,
+        margin=margin,
+        multiple=stride,
+        within=True,
     )
 
 

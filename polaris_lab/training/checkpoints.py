@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polaris_lab.config import canonical_json, write_bytes
-
-ANOTHER_BLUEPRINT = (
-    "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
-)
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -98,40 +94,6 @@ def weights_metadata(path: Path) -> dict[str, Any]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     return json.loads(metadata["run"]) if "run" in metadata else metadata
-
-
-def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
-    """Load weights into a model, every tensor of the right name and shape.
-
-    Parameters
-    ----------
-    model : nn.Module
-    weights : mapping of str to Tensor
-    where : str
-        What the weights are called in errors.
-
-    Raises
-    ------
-    ValueError
-        If a tensor is missing, unknown, or of another shape: the error names it.
-    """
-    expected = model.state_dict()
-    for name, values in expected.items():
-        if name not in weights:
-            raise ValueError(
-                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {ANOTHER_BLUEPRINT}"
-            )
-        if weights[name].shape != values.shape:
-            raise ValueError(
-                f"{where}: expected the tensor {name!r} with shape {tuple(values.shape)}, "
-                f"got {tuple(weights[name].shape)}: {ANOTHER_BLUEPRINT}"
-            )
-    for name, values in weights.items():
-        if name not in expected:
-            raise ValueError(
-                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {ANOTHER_BLUEPRINT}"
-            )
-    model.load_state_dict(weights, strict=True)
 
 
 def _damaged(path: Path, error: Exception) -> str:

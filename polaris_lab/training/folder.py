@@ -19,8 +19,8 @@ from typing import Any
 
 from polaris_lab.config import SCHEMA, check_schema, fingerprint, from_dict, read_json, to_dict, write_bytes
 from polaris_lab.lock import InUseError
+from polaris_lab.models.storage import ANOTHER_BLUEPRINT
 from polaris_lab.training.checkpoints import (
-    ANOTHER_BLUEPRINT,
     load_checkpoint,
     save_checkpoint,
     save_weights,

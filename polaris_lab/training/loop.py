@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from polaris_lab.config import from_dict, to_dict
 from polaris_lab.datasets.normalize import SYMMETRIES
+from polaris_lab.models.storage import put_weights
 from polaris_lab.training.batches import Patches, augment, batch_positions
-from polaris_lab.training.checkpoints import put_weights
 from polaris_lab.training.losses import objective
 from polaris_lab.training.settings import (
     EpochRecord,

@@ -313,7 +313,8 @@ class Run:
             If no epoch is finished, or the weights do not match the blueprint: the error names the tensor.
         """
         from polaris_lab.models import build_model
-        from polaris_lab.training.checkpoints import load_weights, put_weights, weights_metadata
+        from polaris_lab.models.storage import put_weights
+        from polaris_lab.training.checkpoints import load_weights, weights_metadata
 
         path = self.path / files.WEIGHTS
         if not path.exists():
