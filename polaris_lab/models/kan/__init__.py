@@ -10,12 +10,13 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["basis", "convolution", "curves", "networks", "pruning", "symbolic"],
+    submodules=["basis", "convolution", "curves", "library", "networks", "pruning", "symbolic"],
     submod_attrs={
         "convolution": ["KANConv"],
         "curves": ["LearnedCurve", "learned_curve"],
         "networks": ["KANUNet", "PixelKAN"],
         "pruning": ["Pruning", "prune_kan"],
-        "symbolic": ["FORMULAS", "Formula", "edge_formulas", "fit_formula"],
+        "library": ["FORMULAS"],
+        "symbolic": ["Formula", "edge_formulas", "fit_formula", "fit_formulas"],
     },
 )

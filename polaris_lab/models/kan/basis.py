@@ -9,10 +9,12 @@ de Boor's.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from polaris_lab.config import did_you_mean
@@ -101,22 +103,30 @@ class Basis(nn.Module):
         self.degree = degree
         self.step = 2 * RANGE / (grid_size - 1 if kind == "radial" else grid_size)
         self.functions = grid_size + 1 if kind == "radial" else grid_size + degree + 1
-        self._places = (
+        self._places: np.ndarray = (
             -RANGE + self.step * np.arange(grid_size)
             if kind == "radial"
             else -RANGE + self.step * np.arange(-degree, grid_size + degree + 1)
         )
+        self.centres = tuple(self._places.tolist())
         self.register_buffer("places", torch.tensor(self._places, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the functions of an image (N, C, H, W) as (N, C functions, H, W), those of a channel together."""
-        grown = x.unsqueeze(2)  # (N, C, 1, H, W)
+        """Return the functions of an image (N, C, H, W) as (N, functions C, H, W): function by function, SiLU last."""
         if self.kind == "radial":
-            places = self.places.to(x.dtype).view(-1, 1, 1)  # (G, 1, 1)
-            values = torch.exp(-(((grown - places) / self.step) ** 2))  # (N, C, G, H, W)
+            values = _Gaussians.apply(x, self.centres, self.step)  # (N, G C, H, W)
         else:
-            values = spline_basis(x, self.places.to(x.dtype), self.degree).movedim(-1, 2)  # (N, C, G, H, W)
-        return torch.cat([values, functional.silu(grown)], dim=2).flatten(1, 2)  # (N, C functions, H, W)
+            values = spline_basis(x, self.places.to(x.dtype), self.degree)  # (N, C, H, W, G)
+            values = values.movedim(-1, 1).flatten(1, 2)  # (N, G C, H, W)
+        return torch.cat([values, functional.silu(x)], dim=1)  # (N, functions C, H, W)
+
+    def curves(self, x: Tensor) -> Tensor:
+        """Return the same without SiLU."""
+        return (
+            self(x)[:, : -x.shape[1]]
+            if self.kind == "spline"
+            else _Gaussians.apply(x, self.centres, self.step)
+        )
 
     def values(self, x: Tensor) -> Tensor:
         """Return the functions, SiLU last, at points of any shape, as a new last dimension."""
@@ -135,3 +145,41 @@ class Basis(nn.Module):
         )  # (80, functions)
         mean = weight @ squares / math.sqrt(2 * math.pi)  # (functions,)
         return float(mean[:-1].sum()), float(mean[-1])
+
+
+class _Gaussians(torch.autograd.Function):
+    """The Gaussians of an image, function by function, with a derivative that keeps one tensor and not five.
+
+    A third of the time of the same formula in single operations.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, centres: tuple[float, ...], width: float) -> Tensor:
+        """Return exp(-((x - c) / width)^2) for each centre (N, G C, H, W), in the memory format of x."""
+        channels = x.shape[1]
+        last = channels > 1 and x.is_contiguous(memory_format=torch.channels_last)
+        values = torch.empty(
+            (x.shape[0], len(centres) * channels, *x.shape[2:]),
+            dtype=x.dtype,
+            device=x.device,
+            memory_format=torch.channels_last if last else torch.contiguous_format,
+        )
+        for part, centre in zip(values.split(channels, dim=1), centres, strict=True):
+            torch.sub(x, centre, out=part)
+        values.square_().mul_(-1 / width**2).exp_()
+        ctx.save_for_backward(x, values)
+        ctx.centres, ctx.width = centres, width
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Return sum_g gradient_g phi_g (-2 (x - c_g) / width^2)."""
+        x, values = ctx.saved_tensors
+        parts = (gradient * values).split(x.shape[1], dim=1)
+        total = parts[0].clone()
+        moment = parts[0] * ctx.centres[0]
+        for part, centre in zip(parts[1:], ctx.centres[1:], strict=True):
+            total += part
+            moment.add_(part, alpha=centre)
+        return moment.sub_(total.mul_(x)).mul_(2 / ctx.width**2), None, None
