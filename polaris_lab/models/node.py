@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import torch
 
 from polaris_lab.models import blocks, contrast, reference, registry, residuals, unet  # noqa: F401 (importing registers blocks)
+from polaris_lab.models.graph import context  # noqa: F401 (importing registers blocks)
 from polaris_lab.models.kan import convolution, networks  # noqa: F401 (importing registers blocks)
 
 

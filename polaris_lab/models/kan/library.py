@@ -103,7 +103,7 @@ def _columns(*columns: Any) -> np.ndarray:
     return np.stack(np.broadcast_arrays(*columns), axis=-1)
 
 
-_STEPS = tuple((rate, origin) for rate in (2.0, 6.0) for origin in (-0.5, 0.0, 0.5))
+_STEPS = ((3.0, -0.5), (3.0, 0.0), (3.0, 0.5))
 
 FORMULAS: dict[str, Shape] = {
     "constant": Shape(lambda t, p: _columns(np.ones_like(t)), lambda c, p, m, s: _sum((c[0], ""))),
@@ -121,7 +121,7 @@ FORMULAS: dict[str, Shape] = {
     "softplus": Shape(
         lambda t, p: _columns(1.0, _softplus(p[0] * (t - p[1]))),
         _function("softplus"),
-        (*_STEPS, *((-rate, origin) for rate, origin in _STEPS)),
+        (*_STEPS, (-3.0, 0.0)),
     ),
     "gaussian": Shape(
         lambda t, p: _columns(1.0, np.exp(-((p[0] * (t - p[1])) ** 2))),

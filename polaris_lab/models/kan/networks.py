@@ -113,6 +113,7 @@ class KANUNet(nn.Module):
         if not 0 <= kan_levels <= layers:
             raise ValueError(f"kan_levels: expected 0 to {layers} (the layers), got {kan_levels}")
         choices = {"form": form, "basis": basis, "grid_size": grid_size}
+        KANConv(**choices)  # their check, also where no block takes them
         self.in_channels = in_channels
         self.unet = UNet(
             in_channels=in_channels,

@@ -172,14 +172,15 @@ def _fit(name: str, x: np.ndarray, y: np.ndarray) -> Formula:
 
     def solved(inner: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
         columns = shape.columns(t, inner)  # (points, coefficients)
-        coefficients = np.linalg.lstsq(columns, y, rcond=None)[0]
+        basis, triangle = np.linalg.qr(columns)
+        coefficients = np.linalg.lstsq(triangle, basis.T @ y, rcond=None)[0]
         return coefficients, columns @ coefficients - y
 
     best: tuple[float, np.ndarray] | None = None
     for start in shape.starts:
         inner = np.array(start)
         if start:
-            inner = least_squares(lambda p: solved(p)[1], start, bounds=(-BOUND, BOUND)).x
+            inner = least_squares(lambda p: solved(p)[1], start, bounds=(-BOUND, BOUND), max_nfev=60).x
         square = float(np.mean(solved(inner)[1] ** 2))
         if best is None or square < best[0]:
             best = square, inner

@@ -3,6 +3,7 @@
 One file a family; importing this package registers all of them.
 """
 
+from polaris_lab.models.presets.graph import graph_unet
 from polaris_lab.models.presets.kan import just_kan, knet, ukan, unet_and_kan
 from polaris_lab.models.presets.registry import (
     preset,
@@ -14,6 +15,7 @@ from polaris_lab.models.presets.registry import (
 from polaris_lab.models.presets.unet import unet
 
 __all__ = [
+    "graph_unet",
     "just_kan",
     "knet",
     "preset",
