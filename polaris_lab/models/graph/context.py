@@ -16,9 +16,6 @@ from polaris_lab.models.registry import register_block
 STRUCTURES = ("superpixels", "dendrogram")
 """Names of what nodes can be."""
 
-UNBOUNDED = 2**20
-"""Margin of a network whose answer may depend on the whole map [pixels]."""
-
 
 @register_block("graph_context")
 class GraphContext(nn.Module):
@@ -47,16 +44,19 @@ class GraphContext(nn.Module):
         Difference [dex] that separates superpixels as much as a distance of `size`; for the dendrogram the
         smallest height of a structure.
     structures : {"superpixels", "dendrogram"}
-        What nodes are. The dendrogram needs astrodendro, is slow, and depends on the whole image.
+        What nodes are. The dendrogram needs astrodendro and takes half a second for 128^2 pixels.
+    window : int
+        Side of the windows of which dendrograms are made [pixels]: as large as the training patches, if possible.
 
     Attributes
     ----------
     stride : int
-        `size`: superpixels begin on a grid, and do not depend on the tile if tiles begin on it too.
+        `size`: superpixels begin on a grid, and do not depend on the tile if tiles begin on it too. For the dendrogram
+        `window`.
     receptive_margin : int
         (2 iterations + 2 + 3 rounds) size - 1: pixels choose between centres of the next cells, centres come from
         pixels up to one cell away, and regions that touch have centres up to 3 cells apart. Inside it context is that
-        of whole regions, not of a window. The dendrogram has no bound: then it is larger than any map.
+        of whole regions. For the dendrogram (1 + rounds) window - 1: a structure lies in one window.
 
     Examples
     --------
@@ -76,10 +76,11 @@ class GraphContext(nn.Module):
         iterations: int = 2,
         tolerance: float = 0.3,
         structures: str = "superpixels",
+        window: int = 64,
     ) -> None:
         super().__init__()
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("width", width),
-                            ("iterations", iterations)):  # fmt: skip
+                            ("iterations", iterations), ("window", window)):  # fmt: skip
             if value < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {value}")
         if size < 2:
@@ -95,9 +96,13 @@ class GraphContext(nn.Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.size, self.iterations, self.tolerance = size, iterations, tolerance
         self.structures = structures
-        bounded = structures == "superpixels"
-        self.stride = size if bounded else 1
-        self.receptive_margin = (2 * iterations + 2 + 3 * rounds) * size - 1 if bounded else UNBOUNDED
+        self.window = window
+        if structures == "superpixels":
+            self.stride = size
+            self.receptive_margin = (2 * iterations + 2 + 3 * rounds) * size - 1
+        else:
+            self.stride = window
+            self.receptive_margin = (1 + rounds) * window - 1
         self.first = nn.Linear(3 * in_channels + 3, width)
         self.rounds = nn.ModuleList(MessagePassing(width, in_channels + 3) for _ in range(rounds))
         self.last = nn.Sequential(nn.SiLU(), nn.Linear(width, out_channels))
@@ -122,9 +127,9 @@ class GraphContext(nn.Module):
             from polaris_lab.models.graph.dendrogram import dendrogram_regions
 
             labels, nodes = dendrogram_regions(
-                first, min_height=self.tolerance, min_pixels=max(self.size**2 // 4, 4)
+                first, min_height=self.tolerance, min_pixels=max(self.size**2 // 4, 4), window=self.window
             )
-            return region_graph(labels, nodes)
+            return region_graph(labels, max(nodes, 1))
         rows, columns = (-(-side // self.size) for side in x.shape[2:])
         labels = superpixels(first, size=self.size, iterations=self.iterations, tolerance=self.tolerance)
         return region_graph(labels, max(len(x) * rows * columns, 1))
@@ -144,7 +149,7 @@ class GraphContext(nn.Module):
         zero = torch.zeros_like(mean)
         highest = zero.scatter_reduce(0, index, above, "amax")  # (nodes, C): at least 0, the mean
         lowest = zero.scatter_reduce(0, index, above, "amin")  # (nodes, C)
-        place = self._places(inside).to(x.dtype)  # (P, 2) [sizes]
+        place = inside.nonzero()[:, 1:].to(x.dtype) / self.size  # (P, 2)
         centre, _ = region_means(place, labels, graph.nodes)  # (nodes, 2)
         extent, _ = region_means((place - centre[labels]).square(), labels, graph.nodes)  # (nodes, 2)
         area = torch.log10(members.clamp(min=1) / self.size**2)[:, None]  # (nodes, 1)
@@ -155,7 +160,3 @@ class GraphContext(nn.Module):
         for block in self.rounds:
             nodes = block(nodes, graph.edges, edges)  # (nodes, width)
         return self.last(nodes)  # (nodes, out_channels)
-
-    def _places(self, inside: Tensor) -> Tensor:
-        """Return row and column of the pixels inside (P, 2), in units of `size`."""
-        return inside.nonzero()[:, 1:] / self.size  # (P, 2)

@@ -12,6 +12,7 @@ import dataclasses
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 OFFSETS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 """The 9 cells around a pixel, its own in the middle."""
@@ -68,22 +69,27 @@ def superpixels(x: Tensor, *, size: int, iterations: int = 2, tolerance: float =
     """
     count, height, width = x.shape
     rows, columns = -(-height // size), -(-width // size)
-    valid = torch.isfinite(x)  # (N, H, W)
-    y = torch.arange(height, device=x.device)[:, None].expand(height, width)  # (H, W)
-    z = torch.arange(width, device=x.device)[None, :].expand(height, width)  # (H, W)
-    image = torch.arange(count, device=x.device)[:, None, None]  # (N, 1, 1)
-    labels = (image * rows + y // size) * columns + z // size  # (N, H, W)
-    level = torch.where(valid, x, 0.0).double().sum((1, 2), keepdim=True) / valid.sum(
-        (1, 2), keepdim=True
-    ).clamp(min=1)  # (N, 1, 1): values of 20 dex would lose digits
-    value = torch.where(valid, x.double() - level.round(), 0.0) / tolerance  # (N, H, W)
-    features = torch.stack(
-        [value, (y / size).double().expand_as(value), (z / size).double().expand_as(value)], dim=-1
-    )  # (N, H, W, 3)
+    filled = (0, columns * size - width, 0, rows * size - height)
+    x = functional.pad(x, filled, value=torch.nan)  # (N, R size, C size): whole cells
+    valid = torch.isfinite(x)  # (N, R size, C size)
+    # Values of 20 dex would lose digits. A whole number: tiles of one map leave the same differences.
+    total = torch.where(valid, x, 0.0).double().sum((1, 2), keepdim=True)  # (N, 1, 1)
+    level = (total / valid.sum((1, 2), keepdim=True).clamp(min=1)).round()  # (N, 1, 1)
+    value = torch.where(valid, x.double() - level, 0.0) / tolerance  # (N, R size, C size)
+    places = (torch.arange(n * size, device=x.device).double() / size for n in (rows, columns))
+    row, column = torch.meshgrid(*places, indexing="ij")  # (R size, C size)
+    features = torch.stack([value, row.expand_as(value), column.expand_as(value)])  # (3, N, R size, C size)
+    features = features.view(3, count, rows, size, columns, size)
+    numbers = torch.arange(count * rows * columns, device=x.device).view(count, rows, 1, columns, 1)
+    labels = numbers.expand(features.shape[1:])  # (N, R, size, C, size)
+    weight = valid.double().reshape(-1, 1)  # (pixels, 1)
     for _ in range(iterations):
-        centres, members = region_means(features[valid], labels[valid], count * rows * columns)
-        labels = _nearest(features, centres, members, image, (y // size, z // size), (rows, columns))
-    return torch.where(valid, labels, -1)  # (N, H, W)
+        seen = torch.cat([features.reshape(3, -1).T * weight, weight], dim=1)  # (pixels, 4)
+        sums = torch.zeros(numbers.numel(), 4, dtype=torch.float64, device=x.device)
+        sums = sums.index_add(0, labels.reshape(-1), seen).view(count, rows, columns, 4)
+        labels = _nearest(features, sums, numbers)
+    labels = labels.reshape(count, rows * size, columns * size)
+    return torch.where(valid, labels, -1)[:, :height, :width]  # (N, H, W)
 
 
 def region_means(values: Tensor, labels: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
@@ -95,27 +101,31 @@ def region_means(values: Tensor, labels: Tensor, nodes: int) -> tuple[Tensor, Te
     return total.index_add(0, labels, values) / members.clamp(min=1)[:, None], members
 
 
-def _nearest(
-    features: Tensor,
-    centres: Tensor,
-    members: Tensor,
-    image: Tensor,
-    cell: tuple[Tensor, Tensor],
-    grid: tuple[int, int],
-) -> Tensor:
-    """Return, of the 9 cells around each pixel, the one whose centre is nearest; the first of equals."""
-    rows, columns = grid
-    best = features.new_full(features.shape[:-1], torch.inf)  # (N, H, W)
-    labels = torch.full_like(best, -1, dtype=torch.int64)  # (N, H, W)
+def _nearest(features: Tensor, sums: Tensor, numbers: Tensor) -> Tensor:
+    """Return, of the 9 cells around each pixel, the one whose centre is nearest; the first of equals.
+
+    Parameters
+    ----------
+    features : Tensor, shape (3, N, R, size, C, size)
+        Value, row and column of the pixels, cell by cell.
+    sums : Tensor, shape (N, R, C, 4)
+        Sums of those over the pixels of each centre, and their number.
+    numbers : Tensor, shape (N, R, 1, C, 1)
+        Of the cells.
+    """
+    rows, columns = sums.shape[1:3]
+    centres = sums[..., :3] / sums[..., 3:]  # (N, R, C, 3): NaN for a centre without pixels, never nearer
+    centres = functional.pad(centres, (0, 0, 1, 1, 1, 1), value=torch.nan)  # (N, R + 2, C + 2, 3)
+    best = torch.full_like(features[0], torch.inf)  # (N, R, size, C, size)
+    labels = numbers.expand(best.shape)  # (N, R, size, C, size)
     for down, right in OFFSETS:
-        row, column = cell[0] + down, cell[1] + right  # (H, W)
-        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)  # (H, W)
-        number = (image * rows + row.clamp(0, rows - 1)) * columns + column.clamp(0, columns - 1)  # (N, H, W)
-        distance = (features - centres[number]).square().sum(-1)  # (N, H, W)
-        nearer = inside & (members[number] > 0) & (distance < best)  # (N, H, W)
+        centre = centres[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns]  # (N, R, C, 3)
+        value, row, column = centre[:, :, None, :, None].unbind(-1)  # each (N, R, 1, C, 1)
+        distance = (features[0] - value) ** 2 + (features[1] - row) ** 2 + (features[2] - column) ** 2
+        nearer = distance < best  # (N, R, size, C, size)
         best = torch.where(nearer, distance, best)
-        labels = torch.where(nearer, number, labels)
-    return labels  # (N, H, W); -1 where no cell around has a pixel
+        labels = torch.where(nearer, numbers + down * columns + right, labels)
+    return labels  # (N, R, size, C, size)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ def graph_unet(
     rounds: int = 2,
     width: int = 16,
     structures: str = "superpixels",
+    window: int = 64,
     convolutions: int = 1,
     residual: bool = True,
     scale_equivariant: bool = True,
@@ -36,7 +37,7 @@ def graph_unet(
     ----------
     layers, base_filters, attention, convolutions, dropout
         The U-Net: see :class:`polaris_lab.models.unet.UNet`.
-    context_channels, size, rounds, width, structures
+    context_channels, size, rounds, width, structures, window
         The graph of structures of the column density: see :class:`polaris_lab.models.graph.GraphContext`.
     residual, scale_equivariant, reference_scale, head, inputs, output
         See :func:`polaris_lab.models.presets.unet`.
@@ -60,6 +61,7 @@ def graph_unet(
         "rounds": rounds,
         "width": width,
         "structures": structures,
+        "window": window,
     }
     unet = {
         "in_channels": len(inputs) + context_channels,
