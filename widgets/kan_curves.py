@@ -77,11 +77,19 @@ def learned_curves(
         )
     everything = np.concatenate([curve.y for curve in named.values()])
     x_limits = (float(10 ** first.x.min()), float(10 ** first.x.max()))
-    y_limits = (float(10 ** everything.min()), float(10 ** everything.max()))
+    y_limits = (float(10 ** (everything.min() - 0.3)), float(10 ** (everything.max() + 0.3)))
     hook = label_log_axes(x_limits, y_limits, length=min(width, height))
     overlay = hv.Overlay(layers).opts(
         curve_options(
-            title, width, height, logx=True, logy=True, xlim=x_limits, xlabel=x.label, ylabel=y.label
+            title,
+            width,
+            height,
+            logx=True,
+            logy=True,
+            xlim=x_limits,
+            ylim=y_limits,
+            xlabel=x.label,
+            ylabel=y.label,
         )
     )
     hooks = [*overlay.opts.get("plot", backend="bokeh").kwargs.get("hooks", []), hook]

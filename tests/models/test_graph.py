@@ -17,6 +17,7 @@ from polaris_lab.models.graph import (
     superpixels,
 )
 from polaris_lab.models.presets import tiny_settings
+from polaris_lab.training import Patches, TrainingConfig, fit
 
 
 @pytest.fixture
@@ -192,23 +193,27 @@ def test_meta_device_gives_the_shape():
 
 @pytest.mark.parametrize("structures", ["superpixels", "dendrogram"])
 @pytest.mark.parametrize("head", ["point", "gaussian"])
-def test_preset_learns(structures, head, log_maps, log_target):
-    blueprint = Blueprint.preset(
-        "graph_unet", **tiny_settings("graph_unet"), structures=structures, window=48, head=head
+def test_preset_learns(structures, head, learns):
+    model = learns(
+        Blueprint.preset(
+            "graph_unet", **tiny_settings("graph_unet"), structures=structures, window=48, head=head
+        )
     )
-    assert Blueprint.from_json(blueprint.to_json()) == blueprint
-    model = build_model(blueprint).fit_constants({"column_density": log_maps}, log_target)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    errors = []
-    for _ in range(4):
-        optimizer.zero_grad()
-        error = (model.point(model({"column_density": log_maps})) - log_target).square().mean()
-        error.backward()
-        optimizer.step()
-        errors.append(float(error.detach()))
-    assert errors[-1] < errors[0]
     silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert [name for name in silent if "structures" in name] == []
+
+
+@pytest.mark.parametrize("name", ["graph_unet", "just_kan", "knet", "ukan", "unet_and_kan"])
+def test_the_training_loop_takes_it(name, log_maps, log_target):
+    """With symmetries, channels-last images and a validation set."""
+    maps, target = 10 ** log_maps[:, 0].double().numpy(), 10 ** log_target[:, 0].double().numpy()
+    patches = [Patches.from_arrays({"column_density": maps[s]}, target[s]) for s in (slice(4), slice(4, 6))]
+    model = build_model(Blueprint.preset(name, **tiny_settings(name)))
+    model.fit_constants(patches[0].inputs, patches[0].target)
+    config = TrainingConfig(epochs=2, batch_size=2, device="cpu")
+    records = list(fit(model, *patches, config=config))
+    assert len(records) == 2
+    assert np.isfinite([record.validation_loss for record in records]).all()
 
 
 def test_preset_is_scale_equivariant_and_free_of_the_tile(log_maps, log_target):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from polaris_lab.models import Blueprint, build_model
+from polaris_lab.models.kan import KANConv
 from polaris_lab.models.presets import tiny_settings
 
 NAMES = ["just_kan", "knet", "ukan", "unet_and_kan"]
@@ -14,22 +15,13 @@ NAMES = ["just_kan", "knet", "ukan", "unet_and_kan"]
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale_equivariant", [True, False])
 @pytest.mark.parametrize("head", ["point", "gaussian", "quantiles"])
-def test_every_choice_learns(name, scale_equivariant, head, log_maps, log_target):
-    """Three steps lower the error; the answer survives JSON; blanks stay blank and spoil nobody."""
-    blueprint = Blueprint.preset(
-        name, **tiny_settings(name), scale_equivariant=scale_equivariant, head=head, residual=True
+def test_every_choice_learns(name, scale_equivariant, head, learns, log_maps):
+    """Blanks stay blank and spoil nobody."""
+    model = learns(
+        Blueprint.preset(
+            name, **tiny_settings(name), scale_equivariant=scale_equivariant, head=head, residual=True
+        )
     )
-    assert Blueprint.from_json(blueprint.to_json()) == blueprint
-    model = build_model(blueprint).fit_constants({"column_density": log_maps}, log_target)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    errors = []
-    for _ in range(4):
-        optimizer.zero_grad()
-        error = (model.point(model({"column_density": log_maps})) - log_target).square().mean()
-        error.backward()
-        optimizer.step()
-        errors.append(float(error.detach()))
-    assert errors[-1] < errors[0]
     x = log_maps.clone()
     x[:, :, 5:9, 20:23] = torch.nan
     out = model.eval()({"column_density": x})
@@ -89,3 +81,17 @@ def test_more_inputs(head):
 def test_bad_settings(name, settings, error, message):
     with pytest.raises(error, match=message):
         Blueprint.preset(name, **settings)
+
+
+@pytest.mark.parametrize("form", ["full", "bottleneck"])
+def test_compiled_equals_plain(form):
+    """Traced with its backward pass; without the code generator, which takes a minute."""
+    layer = KANConv(2, 3, form=form).eval()
+    x = torch.randn(1, 2, 8, 8)
+    grads = []
+    for function in (layer, torch.compile(layer, backend="aot_eager")):
+        layer.zero_grad()
+        function(x).square().sum().backward()
+        grads.append([p.grad.clone() for p in layer.parameters()])
+    for plain, compiled in zip(*grads, strict=True):
+        torch.testing.assert_close(plain, compiled)

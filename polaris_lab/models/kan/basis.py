@@ -114,7 +114,7 @@ class Basis(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the functions of an image (N, C, H, W) as (N, functions C, H, W): function by function, SiLU last."""
         if self.kind == "radial":
-            values = _Gaussians.apply(x, self.centres, self.step)  # (N, G C, H, W)
+            values = self._gaussians(x)  # (N, G C, H, W)
         else:
             values = spline_basis(x, self.places.to(x.dtype), self.degree)  # (N, C, H, W, G)
             values = values.movedim(-1, 1).flatten(1, 2)  # (N, G C, H, W)
@@ -122,11 +122,13 @@ class Basis(nn.Module):
 
     def curves(self, x: Tensor) -> Tensor:
         """Return the same without SiLU."""
-        return (
-            self(x)[:, : -x.shape[1]]
-            if self.kind == "spline"
-            else _Gaussians.apply(x, self.centres, self.step)
-        )
+        return self._gaussians(x) if self.kind == "radial" else self(x)[:, : -x.shape[1]]
+
+    def _gaussians(self, x: Tensor) -> Tensor:
+        """Return the Gaussians (N, G C, H, W); a compiler fuses the single operations itself."""
+        if torch.compiler.is_compiling():
+            return torch.cat([torch.exp(-(((x - c) / self.step) ** 2)) for c in self.centres], dim=1)
+        return _Gaussians.apply(x, self.centres, self.step)
 
     def values(self, x: Tensor) -> Tensor:
         """Return the functions, SiLU last, at points of any shape, as a new last dimension."""
