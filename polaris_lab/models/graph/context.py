@@ -29,7 +29,7 @@ class GraphContext(nn.Module):
     Parameters
     ----------
     in_channels : int
-        Channels of the image; the first decides on the structures.
+        Channels of the image; the first, log N, decides on the structures, others are best standardised.
     out_channels : int
         Channels of the context.
     size : int
@@ -139,7 +139,7 @@ class GraphContext(nn.Module):
         inside = graph.labels >= 0  # (N, H, W)
         labels = graph.labels[inside]  # (P,)
         pixels = x.movedim(1, -1)[inside]  # (P, C)
-        # A second map may be blank where the first is not: such a pixel then counts as 0, the neutral value.
+        # A second map may be blank where the first is not: such a pixel then counts as 0.
         pixels = torch.where(torch.isfinite(pixels), pixels, 0.0)  # (P, C)
         level = pixels.detach().mean(dim=0).round().nan_to_num()  # (C,): values of 20 dex would lose digits
         mean, members = region_means(pixels - level, labels, graph.nodes)  # (nodes, C), (nodes,)

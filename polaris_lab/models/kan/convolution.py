@@ -71,7 +71,7 @@ class BottleneckKAN(nn.Module):
     """Curves on a quarter of the channels, mixed back into all and added to SiLU(x), in front of one convolution.
 
     Each channel's activation is SiLU plus learned curves of mixed channels: 1x1 down, curves, 1x1 up, k x k. It has
-    1.2 times the parameters of an ordinary convolution (the full form: 5 times).
+    1.14 times the parameters of an ordinary convolution (the full form: 5 times).
     """
 
     def __init__(
