@@ -101,7 +101,7 @@ class BottleneckKAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of the activations (N, out_channels, H, W)."""
         curves = self.basis.curves(self.normalization(self.down(x)))  # (N, inner G, H, W)
-        x = functional.silu(x) + self.up(curves)  # (N, in_channels, H, W)
+        x = functional.silu(x).add_(self.up(curves))  # (N, in_channels, H, W)
         if self.padding[0]:
             x = functional.pad(x, self.padding, mode="reflect")  # (N, in_channels, H + k - 1, W + k - 1)
         return self.convolution(x)  # (N, out_channels, H, W)
