@@ -13,6 +13,7 @@ from widgets.curves import (
     loss_curves,
 )
 from widgets.emission import centroid_map, channel_maps, integrated_map, line_of_sight, ray_tracing, spectrum
+from widgets.kan_curves import learned_curves
 from widgets.maps import correlation, sky_map, spatial_error
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
 
@@ -25,6 +26,7 @@ __all__ = [
     "correlation",
     "history_table",
     "integrated_map",
+    "learned_curves",
     "learning_rate_curve",
     "line_of_sight",
     "loss_curves",

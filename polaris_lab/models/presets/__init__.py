@@ -3,6 +3,8 @@
 One file a family; importing this package registers all of them.
 """
 
+from polaris_lab.models.presets.graph import graph_unet
+from polaris_lab.models.presets.kan import just_kan, knet, ukan, unet_and_kan
 from polaris_lab.models.presets.registry import (
     preset,
     preset_function,
@@ -12,4 +14,16 @@ from polaris_lab.models.presets.registry import (
 )
 from polaris_lab.models.presets.unet import unet
 
-__all__ = ["preset", "preset_function", "preset_names", "register_preset", "tiny_settings", "unet"]
+__all__ = [
+    "graph_unet",
+    "just_kan",
+    "knet",
+    "preset",
+    "preset_function",
+    "preset_names",
+    "register_preset",
+    "tiny_settings",
+    "ukan",
+    "unet",
+    "unet_and_kan",
+]
