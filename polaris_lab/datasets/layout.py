@@ -9,6 +9,8 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
+from polaris_lab.quantities import quantity, quantity_names
+
 LINE_CUBE = "ppv_cube"
 """The array with a velocity axis."""
 
@@ -16,20 +18,20 @@ DENSITY_CUBE = "density_cube"
 """The array with a depth axis."""
 
 CHANNEL_UNITS = {
-    "temperature": "K",
-    "context_column_density": "cm-2",
-    "context_mask": "1",
-    "position": "pc",
-    "pixel_size": "pc",
-    "depth": "pc",
-    "constrained_diffusion_density": "cm-3",
-    "aviator_density": "cm-3",
-    DENSITY_CUBE: "cm-3",
+    name: quantity(name).unit
+    for name in (
+        "temperature",
+        "context_column_density",
+        "context_mask",
+        "position",
+        "pixel_size",
+        "depth",
+        "constrained_diffusion_density",
+        "aviator_density",
+        DENSITY_CUBE,
+    )
 }
 """Unit of what is neither a projection of the density nor a product of a line."""
-
-SCALARS = ("pixel_size", "depth", "beam_fwhm")
-"""One number a patch."""
 
 LEADING = {LINE_CUBE: "v", DENSITY_CUBE: "layer", "position": "component"}
 """Arrays with an axis before rows and columns, and its name."""
@@ -47,7 +49,7 @@ def patch_dimensions(name: str) -> tuple[str, ...]:
     >>> patch_dimensions("ppv_cube"), patch_dimensions("column_density"), patch_dimensions("depth")
     (('v', 'y', 'x'), ('y', 'x'), ())
     """
-    if name in SCALARS:
+    if name in quantity_names() and quantity(name).shape == "scalar":
         return ()
     return (LEADING[name], "y", "x") if name in LEADING else ("y", "x")
 

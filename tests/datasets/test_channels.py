@@ -90,7 +90,9 @@ def test_the_mask_finds_the_patch_wherever_it_lies():
         centres = (np.arange(8) + 0.5) * 3
         for axis in (0, 1):
             weight = mask.sum(axis=1 - axis)
-            assert (weight * centres).sum() / weight.sum() + start[axis] == pytest.approx(origin[axis] + 4)
+            assert (weight * centres).sum() / weight.sum() + start[axis] == pytest.approx(
+                origin[axis] + 4, abs=0.25
+            )  # a coarse pixel cut by the edge counts at its centre
 
 
 def test_gas_in_layers_keeps_the_column():
@@ -341,7 +343,7 @@ def test_own_channels_and_missing_images(images, tmp_path):
     holed = line.copy()
     holed[2, 3, 4] = np.nan
     refused(r"integrated_intensity: expected finite values .* got nan in image 2", integrated_intensity=holed)
-    refused(r"depth: expected positive finite values in pc, got 0.0 in image 0 \\(", depth=np.zeros(10))
+    refused(r"depth: expected positive finite values in pc, got 0.0 in image 0 \(", depth=np.zeros(10))
     refused(r"depth: expected the shape of column_density \(10,\), got \(9,\)", depth=np.ones(9))
     refused(r"shape \(n, component, y, x\)", position=line)
     column = inputs["column_density"].copy()
