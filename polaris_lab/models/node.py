@@ -8,7 +8,20 @@ from typing import Any, NoReturn
 
 import torch
 
-from polaris_lab.models import blocks, contrast, reference, registry, residuals, unet  # noqa: F401 (importing registers blocks)
+from polaris_lab.models import (  # noqa: F401 (importing registers blocks)
+    blocks,
+    context,
+    contrast,
+    encoders,
+    film,
+    multi_unet,
+    reference,
+    registry,
+    residuals,
+    spectra,
+    unet,
+    volume,
+)
 
 
 class Settings(dict):

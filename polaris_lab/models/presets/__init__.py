@@ -3,6 +3,8 @@
 One file a family; importing this package registers all of them.
 """
 
+from polaris_lab.models.presets.context import context_unet
+from polaris_lab.models.presets.multi import multi_input
 from polaris_lab.models.presets.registry import (
     preset,
     preset_function,
@@ -11,5 +13,16 @@ from polaris_lab.models.presets.registry import (
     tiny_settings,
 )
 from polaris_lab.models.presets.unet import unet
+from polaris_lab.models.presets.volume import volume
 
-__all__ = ["preset", "preset_function", "preset_names", "register_preset", "tiny_settings", "unet"]
+__all__ = [
+    "context_unet",
+    "multi_input",
+    "preset",
+    "preset_function",
+    "preset_names",
+    "register_preset",
+    "tiny_settings",
+    "unet",
+    "volume",
+]
