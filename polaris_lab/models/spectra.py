@@ -7,6 +7,7 @@ a cloud as a whole (v_LSR) is no information on its density, and a network must 
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -90,8 +91,10 @@ class CentreSpectra(_OfSpectra):
         window = self.window.to(x.dtype)
         count, channels, height, width = x.shape
         x = x.reshape(-1, 1, height, width)
-        x = functional.conv2d(x, window[None, None, :, None], padding=(self.receptive_margin, 0))
-        x = functional.conv2d(x, window[None, None, None, :], padding=(0, self.receptive_margin))
+        kind = x.device.type  # bfloat16 would move spectra by a tenth of a channel
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+            x = functional.conv2d(x, window[None, None, :, None], padding=(self.receptive_margin, 0))
+            x = functional.conv2d(x, window[None, None, None, :], padding=(0, self.receptive_margin))
         return x.reshape(count, channels, height, width)
 
 
