@@ -5,9 +5,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
+        "archive",
         "blanks",
+        "cores",
+        "gas",
         "headers",
+        "literature",
         "maps",
+        "places",
         "predict",
         "prediction",
         "quality",
