@@ -187,15 +187,18 @@ class SpectralEncoder(_OfSpectra):
         for setting, value in (("out_channels", out_channels), ("hidden", hidden)):
             if value < 1:
                 raise ValueError(f"{setting}: expected a whole number of at least 1, got {value}")
-        along = {"kernel_size": (5, 1, 1), "stride": (2, 1, 1), "padding": (2, 0, 0)}
-        self.first = nn.Conv3d(1, hidden, **along)
-        self.second = nn.Conv3d(hidden, 2 * hidden, **along)
+        along = {"kernel_size": (5, 1), "stride": (2, 1), "padding": (2, 0)}
+        self.first = nn.Conv2d(1, hidden, **along)
+        self.second = nn.Conv2d(hidden, 2 * hidden, **along)
         steps = -(-in_channels // 4)  # halved twice, rounded up
         self.last = nn.Conv2d(2 * hidden * steps, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features (N, out_channels, H, W)."""
         self.check(x)
-        x = functional.relu(self.first(x[:, None]))  # (N, hidden, V/2, H, W)
-        x = functional.relu(self.second(x))  # (N, 2 hidden, V/4, H, W)
-        return functional.relu(self.last(x.flatten(1, 2)))  # (N, out_channels, H, W)
+        height, width = x.shape[-2:]
+        x = x.flatten(2)[:, None]  # (N, 1, V, H W)
+        x = functional.relu(self.first(x))  # (N, hidden, V/2, H W)
+        x = functional.relu(self.second(x))  # (N, 2 hidden, V/4, H W)
+        x = x.flatten(1, 2).unflatten(2, (height, width))  # (N, 2 hidden V/4, H, W)
+        return functional.relu(self.last(x))  # (N, out_channels, H, W)
