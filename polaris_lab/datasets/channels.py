@@ -351,8 +351,8 @@ def estimate(name: str, column_density: np.ndarray, pixel_size_pc: float) -> np.
     from polaris_lab.estimators import fit_estimator
 
     estimator = fit_estimator(
-        ESTIMATOR_CHANNELS[name], column_density, column_density, pixel_size_pc=pixel_size_pc
-    )  # neither has constants: the target is not looked at
+        ESTIMATOR_CHANNELS[name], column_density, None, pixel_size_pc=pixel_size_pc
+    )  # neither has constants to be fitted to a target
     return np.asarray(estimator(column_density, pixel_size_pc=pixel_size_pc))
 
 

@@ -247,7 +247,8 @@ def test_an_estimator_sees_its_own_side(gas, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", list(channels.ESTIMATOR_CHANNELS))
 def test_the_real_estimators_as_channels(gas, tmp_path, name):
-    pytest.importorskip("polaris_lab.estimators", reason="there are no estimators yet")
+    if not hasattr(pytest.importorskip("polaris_lab.estimators"), "fit_estimator"):
+        pytest.skip("there are no such estimators yet")
     config = replace(CONFIG, quantities=("column_density", "mass_weighted_density", name), depth_cells=None,
                      lines_of_sight=("z",), split_by="shuffle")  # fmt: skip
     dataset = build(gas, tmp_path / "real.zarr", config)

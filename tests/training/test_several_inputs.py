@@ -8,27 +8,31 @@ import numpy as np
 import pytest
 import torch
 from astropy import units as u
+from astropy.wcs import WCS
 from scipy import ndimage
 
 from polaris_lab import (
     Blueprint,
+    Observation,
     PatchConfig,
     PatchDataset,
     Run,
     SimulationCube,
     TrainingConfig,
     build_dataset,
+    predict_density,
 )
 from polaris_lab.datasets import EmissionConfig
 from polaris_lab.datasets.normalize import symmetry
 from polaris_lab.models.volume import predicted_cube
+from polaris_lab.observations.predict import _network
 from polaris_lab.training.batches import Patches, augment
 from polaris_lab.units import PARSEC
 
 LINE = ("integrated_intensity", "centroid_velocity", "velocity_dispersion", "peak_temperature")
 EXTRAS = ("temperature", "position", "context_column_density", "context_mask", "pixel_size", "depth")
 SMALL = {"layers": 2, "base_filters": 4, "reference_scale": 3.0}
-TRAINING = TrainingConfig(epochs=2, batch_size=8, learning_rate=3e-3, device="cpu", seed=1)
+TRAINING = TrainingConfig(epochs=1, batch_size=8, learning_rate=3e-3, device="cpu", seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +85,11 @@ def test_every_input_and_three_targets(dataset, tmp_path):
     for name in ("mass_weighted_density", "max_density", "number_of_components"):
         assert torch.isfinite(raw[name]).all()
         assert torch.isfinite(alone[name]).all()
+    predicted, truth = run.validate()
+    assert predicted.shape == truth.shape == (len(patches), 12, 12)
+    assert set(inputs) <= set(run.validation()["training_ranges"])
     error = raw["mass_weighted_density"] - patches.target
-    assert error.square().mean().sqrt() < 0.5  # dex: two epochs on top of a power law
+    assert error.square().mean().sqrt() < 0.5  # dex: an epoch on top of a power law
 
 
 def test_context_from_clouds(dataset, tmp_path):
@@ -95,6 +102,26 @@ def test_context_from_clouds(dataset, tmp_path):
         "pixel_size",
         "depth",
     )
+
+
+def test_a_map_is_enough(dataset, tmp_path):
+    """A network of optional inputs predicts from a map alone; it is told the pixel size, the rest is unknown."""
+    run = trained(tmp_path / "run", dataset, "context_unet")
+    run.validate()
+    column = 10 ** (21.5 + 0.3 * ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(40, 44)), 2))
+    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 60.0, "CRVAL2": 10.0, "CRPIX1": 1.0,
+              "CRPIX2": 1.0, "CDELT1": -0.05 / 140 * 180 / np.pi, "CDELT2": 0.05 / 140 * 180 / np.pi}  # fmt: skip
+    observation = Observation(column, wcs=WCS(header), distance=140 * u.pc, species="H")
+    prediction = predict_density(run, observation)
+    assert np.isfinite(prediction.density).all()
+    size = torch.full((1, 1, 1, 1), np.log10(0.05))
+    given = {"column_density": torch.from_numpy(np.log10(column)).float()[None, None], "pixel_size": size}
+    model = run.model().eval()
+    with torch.no_grad():
+        told, untold = (model(inputs)[0, 0] for inputs in (given, {**given, "pixel_size": size * torch.nan}))
+    answer = _network(model, run.pixel_size_pc)(np.log10(column).astype(np.float32)[None])
+    assert np.array_equal(answer[0], told.numpy())
+    assert (told != untold).any()
 
 
 def test_a_cube_from_a_line(dataset, tmp_path):

@@ -167,7 +167,7 @@ def _map_node(name: str, source: str, scale_equivariant: bool, reference_scale: 
     """Return the node that shows a network one input."""
     relative = name == "centroid_velocity" or (scale_equivariant and name.endswith("_density"))
     if relative:  # to its own local mean: no dependence on v_LSR, or on the level of the column density
-        return Node(f"{name}_shown", "local_contrast", {"scale": float(reference_scale)}, (source,))
+        return Node(f"{name}_shown", "local_difference", {"scale": float(reference_scale)}, (source,))
     intensity = (*LINE_MAPS, "number_of_components")
     settings = {
         "in_channels": 2 if _shape(name) == "maps" else 1,
