@@ -120,8 +120,8 @@ def test_a_map_is_enough(dataset, tmp_path):
     with torch.no_grad():
         told, untold = (model(inputs)[0, 0] for inputs in (given, {**given, "pixel_size": size * torch.nan}))
     answer = _network(model, run.pixel_size_pc)(np.log10(column).astype(np.float32)[None])
-    assert np.array_equal(answer[0], told.numpy())
-    assert (told != untold).any()
+    assert np.abs(answer[0] - told.numpy()).max() < 1e-5
+    assert (told - untold).abs().max() > 1e-4
 
 
 def test_a_cube_from_a_line(dataset, tmp_path):
