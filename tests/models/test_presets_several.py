@@ -150,7 +150,9 @@ def test_several_targets_with_every_head(head, log_maps, log_target):
     assert set(raw) == set(targets)
     assert all(model.point(raw, name).shape == log_target.shape for name in targets)
     assert (model.point(raw, "number_of_components") - components.mean()).abs().mean() < 1.5
-    assert float(model.point(raw, "max_density").detach().mean()) == pytest.approx(float(log_target.mean()) + 0.5, abs=0.3)
+    assert float(model.point(raw, "max_density").detach().mean()) == pytest.approx(
+        float(log_target.mean()) + 0.5, abs=0.3
+    )
     sum(values.square().mean() for values in raw.values()).backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -210,6 +212,7 @@ def test_bad_input():
          {"inputs": ("column_density", "context_mask")}),
         ("expected velocity_channels with", "multi_input", {"inputs": ("column_density", "ppv_cube")}),
         ("expected velocity_channels with", "multi_input", {"velocity_channels": 8}),
+        ("a density as the main output", "multi_input", {"output": "number_of_components"}),
         ("line: unknown form 'spectre'.*spectra", "multi_input", {"line": "spectre"}),
         ("merge: unknown name", "multi_input", {"merge": "concat"}),
         ("head: unknown name 'gauss'", "multi_input", {"head": "gauss"}),

@@ -183,6 +183,8 @@ def test_maps_without_a_line_in_the_same_dataset(tmp_path):
         inputs = ("column_density", "integrated_intensity")
         config = dataclasses.replace(TRAINING, batch_size=4)
         run = trained(tmp_path / f"run{number}", dataset, "multi_input", config, inputs=inputs)
+        assert np.isfinite(run.validate()[0]).all()
+        assert ("integrated_intensity" in run.validation()["training_ranges"]) == (number == 0)
         assert torch.isfinite(run.model()({"column_density": torch.full((1, 1, 16, 16), 21.7)})).all()
 
 

@@ -84,7 +84,7 @@ def multi_input(
         As of :func:`polaris_lab.models.presets.unet`; scale-equivariant is N -> lambda N at given other inputs
         (with the surroundings and estimators scaled along).
     output : str
-        The target.
+        The target, a density.
     extra_outputs : sequence of str
         More targets, such as "max_density" and "number_of_components".
     optional_inputs : sequence of str or None
@@ -112,6 +112,11 @@ def multi_input(
         condition_channels=condition_channels,
     )
     outputs = (output, *extra_outputs)
+    if not is_logarithmic(output):
+        raise ValueError(
+            f"multi_input: expected a density as the main output, got {output!r}, which has no dex; name it among "
+            "extra_outputs"
+        )
     count = head_channels(head)
     settings = {
         "in_channels": parts.channels,
