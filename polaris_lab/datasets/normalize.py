@@ -111,18 +111,38 @@ def symmetry_of(name: str, array: Array, number: int) -> Array:
     >>> all(np.array_equal(symmetry_of("position", place, number), place) for number in range(8))
     True
     """
-    turned = symmetry(array, number)
+    return turned_components(name, symmetry(array, number), number)
+
+
+def turned_components(name: str, turned: Array, number: int) -> Array:
+    """Turn the components of a vector whose pixels have been turned already; leave other quantities.
+
+    Parameters
+    ----------
+    name : str
+        Of the quantity.
+    turned : ndarray or Tensor, shape (..., 2, rows, columns) for a vector
+    number : int
+        As for :func:`symmetry`.
+
+    Raises
+    ------
+    ValueError
+        If a vector has not two components.
+    """
     if name not in VECTORS:
         return turned
-    if array.ndim < 3 or array.shape[-3] != 2:
-        raise ValueError(f"{name}: expected two components (..., 2, n, n), got shape {tuple(array.shape)}")
+    if turned.ndim < 3 or turned.shape[-3] != 2:
+        raise ValueError(f"{name}: expected two components (..., 2, n, n), got shape {tuple(turned.shape)}")
     rows, columns = turned[..., 0, :, :], turned[..., 1, :, :]
     if number >= 4:
         columns = -columns
     for _ in range(number % 4):
         rows, columns = -columns, rows
     return (
-        torch.stack([rows, columns], -3) if isinstance(array, torch.Tensor) else np.stack([rows, columns], -3)
+        torch.stack([rows, columns], -3)
+        if isinstance(turned, torch.Tensor)
+        else np.stack([rows, columns], -3)
     )
 
 

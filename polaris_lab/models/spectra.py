@@ -75,16 +75,16 @@ class CentreSpectra(_OfSpectra):
         )  # (N, 2, H, W)
         total, moment = self._smooth(sums).split(1, dim=1)
         shift = torch.where(total > 0, moment / total.clamp(min=torch.finfo(x.dtype).tiny), 0.0)
-        place = channel + shift  # (N, V, H, W): where each channel is read
-        below = place.floor()
-        share = place - below
-        return self._read(x, below) * (1 - share) + self._read(x, below + 1) * share  # (N, V, H, W)
+        whole = shift.floor()
+        share = shift - whole  # (N, 1, H, W)
+        read = self._read(x, whole)  # (N, V + 1, H, W)
+        return read[:, :-1] * (1 - share) + read[:, 1:] * share  # (N, V, H, W)
 
-    def _read(self, x: Tensor, channel: Tensor) -> Tensor:
-        """Return the spectra at whole channels, 0 beyond the band."""
-        inside = (channel >= 0) & (channel <= self.in_channels - 1)
-        index = channel.clamp(0, self.in_channels - 1).long()
-        return torch.where(inside, x.gather(1, index), 0.0)
+    def _read(self, x: Tensor, shift: Tensor) -> Tensor:
+        """Return the spectra from channel `shift` on, one channel more than there are, 0 beyond the band."""
+        index = torch.arange(1, self.in_channels + 2, device=x.device)[:, None, None] + shift.long()
+        padded = functional.pad(x, (0, 0, 0, 0, 1, 1))  # (N, V + 2, H, W)
+        return padded.gather(1, index.clamp(0, self.in_channels + 1))
 
     def _smooth(self, x: Tensor) -> Tensor:
         """Return the Gaussian mean of maps, with nothing beyond the border."""
