@@ -104,6 +104,12 @@ class BlueprintModel(nn.Module):
 
         return weights(self, node)
 
+    def volume(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the density (N, K, H, W) [cm^-3] behind the images: see :func:`polaris_lab.models.volume.volume_density`."""
+        from polaris_lab.models.volume import volume_density
+
+        return volume_density(self, inputs)
+
     def blocks_named(self, block: str) -> list[nn.Module]:
         """Return the blocks of one kind, in the order of their nodes (none where the blueprint has none)."""
         return [self.nodes[node.name] for node in self.blueprint.nodes if node.block == block]

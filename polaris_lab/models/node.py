@@ -9,8 +9,23 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from polaris_lab.models import blocks, bounds, contrast, reference, registry, residuals, unet, unet_cubes  # noqa: F401 (importing registers blocks)
-from polaris_lab.models.graph import context  # noqa: F401 (importing registers blocks)
+from polaris_lab.models import (  # noqa: F401 (importing registers blocks)
+    blocks,
+    bounds,
+    context,
+    contrast,
+    encoders,
+    film,
+    multi_unet,
+    reference,
+    registry,
+    residuals,
+    spectra,
+    unet,
+    unet_cubes,
+    volume,
+)
+from polaris_lab.models.graph import context as graph_context  # noqa: F401 (importing registers blocks)
 from polaris_lab.models.kan import convolution, networks  # noqa: F401 (importing registers blocks)
 
 _MODULES = nn.ModuleDict()  # what holds the nodes of a model: its own attributes cannot be names of nodes

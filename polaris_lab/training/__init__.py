@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "session",
         "settings",
         "validation",
+        "volume_losses",
     ],
     submod_attrs={
         "batches": ["Patches"],

@@ -128,3 +128,6 @@ def objective(name: str, model: object) -> Objective:
             )
         losses[output if len(heads) > 1 else None] = loss
     return Objective(losses)
+
+
+from polaris_lab.training import volume_losses  # noqa: E402, F401 (it registers itself)

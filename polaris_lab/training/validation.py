@@ -62,7 +62,8 @@ def training_ranges(
     ranges = {}
     for name in inputs:
         values = dataset.read(name, rows)
-        ranges[name] = _extent(np.log10(values) if is_logarithmic(name) else values)
+        if np.isfinite(values).any():  # an optional input may be missing everywhere
+            ranges[name] = _extent(np.log10(values) if is_logarithmic(name) else values)
     ranges["density"] = _extent(np.log10(dataset.read(target, rows)))
     contrasts = model.blocks_named("local_contrast")
     if contrasts:

@@ -3,8 +3,10 @@
 One file a family; importing this package registers all of them.
 """
 
+from polaris_lab.models.presets.context import context_unet
 from polaris_lab.models.presets.graph import graph_unet
 from polaris_lab.models.presets.kan import just_kan, knet, ukan, unet_and_kan
+from polaris_lab.models.presets.multi import multi_input
 from polaris_lab.models.presets.registry import (
     preset,
     preset_function,
@@ -13,11 +15,14 @@ from polaris_lab.models.presets.registry import (
     tiny_settings,
 )
 from polaris_lab.models.presets.unet import unet
+from polaris_lab.models.presets.volume import volume
 
 __all__ = [
+    "context_unet",
     "graph_unet",
     "just_kan",
     "knet",
+    "multi_input",
     "preset",
     "preset_function",
     "preset_names",
@@ -26,4 +31,5 @@ __all__ = [
     "ukan",
     "unet",
     "unet_and_kan",
+    "volume",
 ]
