@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "build",
         "contrast",
         "fitting",
+        "generative",
         "heads",
         "inputs",
         "node",
@@ -27,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "blueprint": ["Blueprint"],
         "build": ["BlueprintModel", "build_model", "check_shapes", "parameter_count"],
+        "generative": ["Generative"],
         "heads": ["GaussianHead", "Head", "PointHead", "QuantileHead"],
         "node": ["Node"],
         "presets": ["preset_names", "register_preset"],

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "checkpoints",
         "describe",
         "folder",
+        "generative",
         "lock",
         "loop",
         "losses",
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "batches": ["Patches"],
         "calibration": ["calibration_table"],
+        "generative": ["fit_generative"],
         "loop": ["DivergedError", "TrainingState", "fit"],
         "settings": ["EpochRecord", "TrainingConfig"],
         "lock": ["RunInUseError"],

@@ -140,7 +140,7 @@ class Coupling(nn.Module):
 
     def __init__(self, size: int, features: int, width: int, kind: str, bins: int, *, flip: bool) -> None:
         super().__init__()
-        cut = size // 2 if not flip else size - size // 2
+        cut = size - size // 2 if flip and size > 1 else size // 2
         first, second = list(range(cut)), list(range(cut, size))
         self.given, self.mapped = (second, first) if flip and size > 1 else (first, second)
         self.kind = kind

@@ -3,6 +3,7 @@
 One file a family; importing this package registers all of them.
 """
 
+from polaris_lab.models.presets.generative import diffusion, diffusion_xu, flow_matching, invertible
 from polaris_lab.models.presets.registry import (
     preset,
     preset_function,
@@ -12,4 +13,15 @@ from polaris_lab.models.presets.registry import (
 )
 from polaris_lab.models.presets.unet import unet
 
-__all__ = ["preset", "preset_function", "preset_names", "register_preset", "tiny_settings", "unet"]
+__all__ = [
+    "diffusion",
+    "diffusion_xu",
+    "flow_matching",
+    "invertible",
+    "preset",
+    "preset_function",
+    "preset_names",
+    "register_preset",
+    "tiny_settings",
+    "unet",
+]
