@@ -16,7 +16,7 @@ from polaris_lab.training import folder as files
 from polaris_lab.training.batches import Patches
 from polaris_lab.training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from polaris_lab.training.generative import GenerativeState, check_generative, fit_generative
-from polaris_lab.training.lock import lock
+from polaris_lab.training.lock import RunInUseError, holder, lock
 from polaris_lab.training.loop import TrainingState, check_batch_size, fit
 from polaris_lab.training.losses import objective
 from polaris_lab.training.settings import EpochRecord, TrainingConfig, is_finished
@@ -41,6 +41,23 @@ def check_kinds(blueprint: object, dataset: object, config: object) -> None:
     ):
         if not isinstance(value, kind):
             raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}; {remedy}")
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write where something stands, but for a run that may be replaced."""
+    if not path.exists():
+        return
+    if not (path / files.DESCRIPTION).is_file():
+        raise FileExistsError(
+            f"{path}: expected a free path, got something that is not a run; choose another"
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"{path}: expected a free path, got a run; go on with Run.open({str(path)!r}), or replace it with "
+            "overwrite=True"
+        )
+    if holder(path) is not None:
+        raise RunInUseError(f"{path}: expected a run that nobody trains, got one in training; stop it first")
 
 
 def prepare(
