@@ -89,12 +89,11 @@ def sample_map(
         condition = _condition(model, log_column, tile, device, progress=progress)  # (1 + F, y, x)
         baseline, image = torch.from_numpy(condition[:1]), condition[1:]
         noise = normal((samples, block.channels, *log_column.shape), generator, baseline)  # (S, C, y, x)
-        plan = _network_plan(block, log_column.shape, tile, overlap)
+        plan = network_plan(block, log_column.shape, tile, overlap)
         field = _tiled_field(block, image, plan, device, progress=progress)
         y = block.generate(field, noise, steps, generator)  # (S, C, y, x)
-        drawn = block.to("cpu").restore(y, baseline)[:, 0]  # (S, y, x)
-        block.to(device)
-    return np.where(np.isnan(log_column), np.nan, drawn.float().numpy()).astype(np.float32)
+        drawn = block.restore(y.to(device), baseline.to(device))[:, 0].float().cpu()  # (S, y, x)
+    return np.where(np.isnan(log_column), np.nan, drawn.numpy()).astype(np.float32)
 
 
 def _checked_map(model: BlueprintModel, log_column: np.ndarray) -> np.ndarray:
@@ -136,7 +135,9 @@ def _condition(
     return apply_tiled(front, log_column, plan, progress=progress)[0]
 
 
-def _network_plan(block: Generative, shape: tuple[int, int], tile: int | None, overlap: float) -> TilePlan:
+def network_plan(
+    block: Generative, shape: tuple[int, int], tile: int | None, overlap: float = 0.5
+) -> TilePlan:
     """Cut the map into tiles for one step of the network."""
     if not block.local:
         return plan_overlapping(

@@ -165,8 +165,8 @@ def spread_report(drawn: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     -------
     dict
         ``samples``, their number; ``spread_dex``, root mean square; ``crps_dex``; ``coverage_68`` and ``coverage_95``,
-        the parts of the pixels whose truth lies within 1 and 1.96 spreads; ``spread_factor``, by which the spread must be
-        multiplied for 68.27 % to lie within.
+        the parts of the pixels whose truth lies within 1 and 1.96 spreads; ``spread_factor_68`` and
+        ``spread_factor_95``, how many spreads hold 68.27 % and 95.45 % of them.
 
     Raises
     ------
@@ -183,5 +183,6 @@ def spread_report(drawn: np.ndarray, target: np.ndarray) -> dict[str, Any]:
         "crps_dex": float(np.mean(crps_of_samples(drawn, target)[valid])),
         "coverage_68": float(np.mean(ratio < 1.0)),
         "coverage_95": float(np.mean(ratio < 1.96)),
-        "spread_factor": float(np.quantile(ratio, 0.6827)),
+        "spread_factor_68": float(np.quantile(ratio, 0.6827)),
+        "spread_factor_95": float(np.quantile(ratio, 0.9545)),
     }

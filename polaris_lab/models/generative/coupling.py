@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SMALLEST = 1e-3
-"""Width and height of a spline's bin, and its slope at a knot, are at least this (of the whole, and of 1)."""
+SMALLEST_BIN = 0.1
+"""Width and height of a spline's bin are at least this, in units of those of bins of equal size."""
+
+SMALLEST_SLOPE = 0.05
+"""Slope of a spline at a knot is at least this: less, and float32 could not invert it."""
 
 LARGEST_LOG_SCALE = 3.0
 """The logarithm of the factor of an affine coupling stays within this."""
@@ -69,8 +72,8 @@ def spline(
     bins = (parameters.shape[-1] + 1) // 3
     widths, left = _knots(parameters[..., :bins], bound)  # (..., D, K), (..., D, K + 1)
     heights, bottom = _knots(parameters[..., bins : 2 * bins], bound)
-    rise = math.log(math.expm1(1 - SMALLEST))  # so that 0 gives the slope 1
-    slopes = SMALLEST + functional.softplus(parameters[..., 2 * bins :] + rise)  # (..., D, K - 1)
+    rise = math.log(math.expm1(1 - SMALLEST_SLOPE))  # so that 0 gives the slope 1
+    slopes = SMALLEST_SLOPE + functional.softplus(parameters[..., 2 * bins :] + rise)  # (..., D, K - 1)
     slopes = functional.pad(slopes, (1, 1), value=1.0)  # (..., D, K + 1)
     inside = (x > -bound) & (x < bound)  # (..., D)
     known = torch.where(inside, x, 0.0)
@@ -107,7 +110,7 @@ def spline(
 def _knots(raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Return the sizes of bins that fill -bound..bound, and their edges."""
     bins = raw.shape[-1]
-    sizes = 2 * bound * (SMALLEST + (1 - SMALLEST * bins) * functional.softmax(raw, dim=-1))  # (..., K)
+    sizes = 2 * bound * (SMALLEST_BIN / bins + (1 - SMALLEST_BIN) * functional.softmax(raw, dim=-1))  # (..., K)
     edges = functional.pad(sizes.cumsum(dim=-1), (1, 0)) - bound  # (..., K + 1)
     return sizes, edges
 

@@ -180,4 +180,5 @@ class _SelfAttention(nn.Module):
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(GROUPS, channels), channels, eps=1e-6)
+    groups = math.gcd(GROUPS, channels, max(channels // 4, 1))  # of four channels at least, or the time would not be seen
+    return nn.GroupNorm(groups, channels, eps=1e-6)

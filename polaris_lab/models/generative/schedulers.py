@@ -6,6 +6,7 @@ The library is optional (the extra ``lab``), is loaded when a diffusion network 
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import torch
@@ -97,13 +98,10 @@ def make_scheduler(
     choices: dict[str, Any] = {"timestep_spacing": "trailing"}  # begins at the last level, where all is noise
     if name != "dpm_solver":
         choices |= {"clip_sample": largest is not None, "clip_sample_range": largest or 1.0}
-    scheduler = getattr(library(), SCHEDULERS[name])(
-        num_train_timesteps=levels,
-        beta_start=beta_start,
-        beta_end=beta_end,
-        beta_schedule="linear",
-        prediction_type="epsilon",
-        **choices,
-    )
-    scheduler.set_timesteps(steps)
+    choices |= {"num_train_timesteps": levels, "beta_start": beta_start, "beta_end": beta_end}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of numpy, about what the library does inside
+        kind = getattr(library(), SCHEDULERS[name])
+        scheduler = kind(beta_schedule="linear", prediction_type="epsilon", **choices)
+        scheduler.set_timesteps(steps)
     return scheduler
