@@ -115,6 +115,8 @@ class Diffusion(Generative):
     def centre(self, image: Tensor) -> Tensor:
         """Return where noise 0 comes down to with DDIM: the mean, if the distribution is Gaussian."""
         zero = image.new_zeros(len(image), self.channels, *image.shape[-2:])  # (N, C, H, W)
+        if zero.is_meta:  # shapes only: one evaluation shows them, and needs no scheduler
+            return self.evaluate(zero, 0.0, image)  # (N, C, H, W)
         steps = min(self.default_steps, self.schedule["levels"])
         return self._descend("ddim", lambda x, time: self.evaluate(x, time, image), zero, steps, None)
 

@@ -152,14 +152,14 @@ def test_a_number_of_steps_is_a_count(steps):
 def test_steps_that_a_network_cannot_take():
     with pytest.raises(ValueError, match="steps: expected at most the 1000 levels"):
         tiny("diffusion").sample({"column_density": maps()[0]}, steps=1001)
-    with pytest.raises(ValueError, match="steps: expected 1 .an invertible network needs no more., got 4"):
+    with pytest.raises(ValueError, match=r"steps: expected 1 .an invertible network needs no more., got 4"):
         tiny("invertible").sample({"column_density": maps()[0]}, steps=4)
 
 
 def test_a_network_with_one_answer_draws_nothing():
     model = build_model(Blueprint.unet(1, 2, False))
     assert not model.is_generative
-    with pytest.raises(ValueError, match='expected a generative network .*"flow_matching", "diffusion"'):
+    with pytest.raises(ValueError, match=r'expected a generative network .*"flow_matching", "diffusion"'):
         model.sample({"column_density": maps()[0]})
 
 
