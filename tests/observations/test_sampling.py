@@ -10,7 +10,6 @@ from astropy import units as u
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint, build_model
 from polaris_lab.observations import predict_density, sample_density, sample_map
-from polaris_lab.observations.maps import Observation
 from polaris_lab.training import Run, TrainingConfig
 
 SETTINGS = {"layers": 1, "base_filters": 4, "reference_scale": 3.0}
@@ -136,17 +135,10 @@ def run(tmp_path_factory) -> Run:
     return run
 
 
-def observation(log_column: np.ndarray) -> Observation:
-    """Return a map of pixels of 0.05 pc."""
-    distance = 200 * u.pc
-    pixel = (0.05 * u.pc / distance).to(u.deg, equivalencies=u.dimensionless_angles())
-    return Observation.from_array(10**log_column * u.cm**-2, pixel_size=pixel, distance=distance, species="H")
-
-
-def test_the_mean_and_intervals_hold_the_truth(run):
+def test_the_mean_and_intervals_hold_the_truth(run, observe):
     log_column, rng = cloud(64, 64, 77), np.random.default_rng(9)
     truth = 2.5 + 1.3 * (log_column - 21.5) + 0.15 * rng.normal(size=log_column.shape)
-    prediction = sample_density(run, observation(log_column), seed=1, progress=False)
+    prediction = sample_density(run, observe(10**log_column), seed=1, progress=False)
     error = np.log10(prediction.density) - truth
     assert np.sqrt(np.mean(error**2)) < 0.2
     inside68 = (np.log10(prediction.lower68) < truth) & (truth < np.log10(prediction.upper68))
@@ -157,10 +149,10 @@ def test_the_mean_and_intervals_hold_the_truth(run):
     assert prediction.provenance["run_fingerprint"] == run.fingerprint
 
 
-def test_predict_density_of_a_generative_run_is_the_mean_of_its_samples(run):
+def test_predict_density_of_a_generative_run_is_the_mean_of_its_samples(run, observe):
     log_column = cloud(40, 40, 78)
     log_column[5, 6] = np.nan
-    observed = observation(log_column)
+    observed = observe(10**log_column)
     ours, direct = (
         predict_density(run, observed, progress=False),
         sample_density(run, observed, progress=False),
@@ -171,8 +163,8 @@ def test_predict_density_of_a_generative_run_is_the_mean_of_its_samples(run):
         predict_density(run, observed, overlap=0.5, progress=False)
 
 
-def test_predictions_that_are_refused(run, tmp_path):
-    observed = observation(cloud(40, 40))
+def test_predictions_that_are_refused(run, observe):
+    observed = observe(10 ** cloud(40, 40))
     with pytest.raises(ValueError, match="samples: expected a whole number of at least 2"):
         sample_density(run, observed, samples=1)
     validation = run.path / "validation.json"
