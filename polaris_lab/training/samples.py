@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from polaris_lab.models.generative.protocol import checked_count
 from polaris_lab.training.batches import as_tensor, batch_positions
 from polaris_lab.training.pairs import log_pair
 
@@ -26,7 +27,7 @@ def sample_patches(
     samples: int = 8,
     steps: int | None = None,
     seed: int = 0,
-    batch_size: int = 16,
+    together: int = 64,
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
     """Draw densities for patches from a generative network.
@@ -38,8 +39,8 @@ def sample_patches(
         In physical units, each (patches, y, x), or (patches, channels, y, x).
     samples, steps, seed
         As for :meth:`polaris_lab.models.build.BlueprintModel.sample`.
-    batch_size : int
-        Patches that are drawn together.
+    together : int
+        Samples, of all patches, that are computed at a time: memory grows with it.
     device : str
 
     Returns
@@ -54,6 +55,7 @@ def sample_patches(
         least 1.
     """
     model.generative  # noqa: B018 (refuses a network without samples)
+    checked_count("samples", samples)
     missing = [name for name in model.blueprint.inputs if name not in inputs]
     if missing and not set(missing) <= set(model.blueprint.optional_inputs):
         raise ValueError(
@@ -63,7 +65,7 @@ def sample_patches(
     tensors = {name: as_tensor(values, name, numbers) for name, values in inputs.items()}
     model.to(torch.device(device), memory_format=torch.channels_last)
     parts = []
-    for batch, positions in enumerate(batch_positions(len(numbers), batch_size)):
+    for batch, positions in enumerate(batch_positions(len(numbers), max(1, together // samples))):
         given = {name: values[torch.from_numpy(positions)].to(device) for name, values in tensors.items()}
         own = int(np.random.default_rng([seed, batch]).integers(2**62))
         drawn = model.sample(given, samples=samples, steps=steps, seed=own)  # (samples, n, 1, y, x)
@@ -91,7 +93,6 @@ def sample_run(
         samples=samples,
         steps=steps,
         seed=seed,
-        batch_size=run.config.batch_size,
         device=run_device(run),
     )
 
@@ -126,6 +127,27 @@ def spread_of_samples(drawn: np.ndarray) -> np.ndarray:
     if count < 2:
         raise ValueError(f"samples: expected at least 2 to know their spread, got {count}")
     return np.log10(drawn, dtype=np.float64).std(axis=0, ddof=1) * np.sqrt(1 + 1 / count)
+
+
+def quantiles_of_samples(drawn: np.ndarray, levels: Sequence[float]) -> dict[float, np.ndarray]:
+    """Return quantiles of samples (samples, ...), by level, interpolated in log10; each (...), float32.
+
+    Raises
+    ------
+    ValueError
+        If a level is not between 0 and 1.
+
+    Examples
+    --------
+    >>> round(float(quantiles_of_samples(np.array([1.0, 100.0, 10.0]), [0.25])[0.25]), 3)
+    3.162
+    """
+    if not all(0 < level < 1 for level in levels):
+        raise ValueError(
+            f"levels: expected numbers between 0 and 1 (0.16 for the lower end of 68 %), got {list(levels)}"
+        )
+    values = np.quantile(np.log10(drawn, dtype=np.float64), list(levels), axis=0)  # (levels, ...)
+    return {level: (10**value).astype(np.float32) for level, value in zip(levels, values, strict=True)}
 
 
 def crps_of_samples(drawn: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -170,7 +170,9 @@ def _loop(run: Run, before_batch: Callable[[int], None]) -> Generator[EpochRecor
     state = kind(model, run.config, checkpoint)
     if state.history:
         state.best_weights = load_weights(run.path / files.WEIGHTS)
-    for record in train(model, training, validation, config=run.config, state=state, before_batch=before_batch):
+    for record in train(
+        model, training, validation, config=run.config, state=state, before_batch=before_batch
+    ):
         files.commit(run.path, state.checkpoint(), state.best_weights if record.best else None)
         yield record
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from polaris_lab.training.losses import LOSSES
 from polaris_lab.training.samples import (
     crps_of_samples,
     mean_of_samples,
+    quantiles_of_samples,
     spread_of_samples,
     spread_report,
 )
@@ -194,6 +197,14 @@ def test_the_score_of_few_samples_has_no_bias():
         drawn = 10 ** rng.normal(size=(count, 40_000))
         assert crps_of_samples(drawn, truth).mean() == pytest.approx(1 / np.sqrt(np.pi), rel=0.02)
     assert crps_of_samples(truth[None] * 10, truth).mean() == pytest.approx(1)  # one sample: its error
+
+
+def test_quantiles_of_a_known_distribution():
+    drawn = 10 ** np.random.default_rng(2).normal(size=(20_000, 2))
+    for level, value in quantiles_of_samples(drawn, (0.16, 0.5, 0.975)).items():
+        np.testing.assert_allclose(np.log10(value), NormalDist().inv_cdf(level), atol=0.04)
+    with pytest.raises(ValueError, match=r"levels: expected numbers between 0 and 1 .* got \[68\]"):
+        quantiles_of_samples(drawn, [68])
 
 
 def test_one_sample_has_no_spread():

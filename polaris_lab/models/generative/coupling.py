@@ -110,7 +110,9 @@ def spline(
 def _knots(raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Return the sizes of bins that fill -bound..bound, and their edges."""
     bins = raw.shape[-1]
-    sizes = 2 * bound * (SMALLEST_BIN / bins + (1 - SMALLEST_BIN) * functional.softmax(raw, dim=-1))  # (..., K)
+    sizes = (
+        2 * bound * (SMALLEST_BIN / bins + (1 - SMALLEST_BIN) * functional.softmax(raw, dim=-1))
+    )  # (..., K)
     edges = functional.pad(sizes.cumsum(dim=-1), (1, 0)) - bound  # (..., K + 1)
     return sizes, edges
 

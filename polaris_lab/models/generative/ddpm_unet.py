@@ -180,5 +180,7 @@ class _SelfAttention(nn.Module):
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    groups = math.gcd(GROUPS, channels, max(channels // 4, 1))  # of four channels at least, or the time would not be seen
+    groups = math.gcd(
+        GROUPS, channels, max(channels // 4, 1)
+    )  # of four channels at least, or the time would not be seen
     return nn.GroupNorm(groups, channels, eps=1e-6)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from polaris_lab.config import did_you_mean
-from polaris_lab.models.fitting import CHUNK
+from polaris_lab.models.fitting import mean_and_deviation
 
 Field = Callable[[Tensor, float], Tensor]
 """The network with its condition in place: from a map (N, C, H, W) and a time in 0..1 to an answer of the same shape."""
@@ -103,32 +103,17 @@ class Generative(nn.Module, abc.ABC):
             raise ValueError(
                 f"expected a target of {self.channels} channels, got {target.shape[1]}; set channels={target.shape[1]}"
             )
-        offsets, scales, extent = [], [], 0.0
+        extent = 0.0
         for channel in range(self.channels):
-            parts = [
-                (t[:, channel : channel + 1].double() - b.double())[
-                    torch.isfinite(t[:, channel : channel + 1] - b)
-                ]
-                for t, b in zip(target.split(CHUNK), baseline.split(CHUNK), strict=True)
-            ]
-            values = torch.cat(parts)
-            if len(values) == 0:
-                raise ValueError(
-                    "fit_constants: expected finite log10 values, got none; check for zeros and NaN"
-                )
-            low, high, mean = float(values.min()), float(values.max()), float(values.mean())
-            offset = mean if self.standardize == "deviation" else 0.5 * (low + high)
-            scale = (
-                float((values - mean).square().mean().sqrt())
-                if self.standardize == "deviation"
-                else 0.5 * (high - low)
-            )
+            residual = target[:, channel : channel + 1] - baseline  # (N, 1, H, W)
+            offset, scale = mean_and_deviation(residual)
+            finite = residual[torch.isfinite(residual)]
+            low, high = float(finite.min()), float(finite.max())
+            if self.standardize == "range":
+                offset, scale = 0.5 * (low + high), 0.5 * (high - low)
             scale = scale if scale > 1e-12 else 1.0
-            offsets.append(offset)
-            scales.append(scale)
+            self.offset[channel], self.scale[channel] = offset, scale
             extent = max(extent, (high - offset) / scale, (offset - low) / scale)
-        self.offset.copy_(torch.tensor(offsets))
-        self.scale.copy_(torch.tensor(scales))
         self.extent.fill_(max(extent, 1e-6))
 
     def training_loss(
