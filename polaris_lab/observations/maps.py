@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from polaris_lab.config import write_bytes
 from polaris_lab.observations.blanks import mark_spikes
 from polaris_lab.observations.errors import column_error
 from polaris_lab.observations.headers import header_beam, pixel_scale, read_image, read_values
+from polaris_lab.observations.map_files import describe, write_map
 from polaris_lab.observations.opening import distance_in_pc, hydrogen_nuclei
 from polaris_lab.observations.species import SPECIES, check_species, conversion
-from polaris_lab.units import HYDROGEN_PER_H2, positive
+from polaris_lab.units import positive
+
+if TYPE_CHECKING:
+    from polaris_lab.clouds import SimulationCube
+    from polaris_lab.observations.line_data import ObservedLine
+    from polaris_lab.radiative_transfer import Line, PPVCube
 
 ARCSEC = math.pi / (180 * 3600)
 """One arcsecond [rad]."""
@@ -127,12 +131,18 @@ class Observation:
         self._law = conversion(self._species, law=law, mu=mu)
         self.wcs = wcs
         self.header = fits.Header() if header is None else header.copy()
-        self.name = name or str(self.header.get("OBJECT", "")).strip() or _stem(self.path)
+        self.name = (
+            name
+            or str(self.header.get("OBJECT", "")).strip()
+            or (self.path and self.path.name.split(".fit")[0])
+        )
         nuclei = hydrogen_nuclei(
             values, self._species, unit, blank, self.header, where, law=law, mu=mu, mask=mask
         )
         self._column_density, self.spikes = mark_spikes(nuclei, factor=spikes, where=where)
         self._error = column_error(error, nuclei, values, unit, self.header, where)
+        self.line: ObservedLine | None = None
+        self.truth: np.ndarray | None = None
         self._scale = pixel_scale(wcs, self.shape)
         self._beam_arcsec = (
             header_beam(self.header, pixel_arcsec=self.pixel_size_arcsec, where=where)
@@ -207,6 +217,27 @@ class Observation:
             **choices,
         )
 
+    @classmethod
+    def from_cube(
+        cls,
+        cube: SimulationCube,
+        *,
+        distance: u.Quantity,
+        beam: u.Quantity | None = None,
+        noise: float = 0.0,
+        **choices: Any,
+    ) -> Observation:
+        """Observe a simulated cloud (:func:`~polaris_lab.observations.observe_cube` explains every choice).
+
+        `beam` is a full width at half maximum, an angle or a length; `noise` the rms of a pixel as a fraction of the
+        median. :attr:`truth` then holds the mass-weighted density behind the beam [cm^-3].
+        """
+        from polaris_lab.observations.simulate import observe_cube
+
+        seen = observe_cube(cube, distance=distance, beam_fwhm=beam, noise=noise, **choices)
+        seen.observation.truth = seen.density
+        return seen.observation
+
     # -- what it holds -------------------------------------------------------------------------------
 
     @property
@@ -265,6 +296,29 @@ class Observation:
         """Full width at half maximum of the beam [arcsec], None if unknown."""
         return self._beam_arcsec
 
+    def with_line(
+        self,
+        cube: PPVCube,
+        line: Line | None = None,
+        *,
+        efficiency: float = 1.0,
+        v_lsr: u.Quantity | None = None,
+        velocity: u.Quantity | None = None,
+        cube_beam: u.Quantity | None = None,
+    ) -> Observation:
+        """Return this map with a line cube beside it, on its grid, its beam and given channels.
+
+        Its :attr:`line` is an :class:`~polaris_lab.observations.line_data.ObservedLine`;
+        :func:`~polaris_lab.observations.line_data.on_map` explains the arguments and what is refused.
+        """
+        from polaris_lab.observations.line_data import on_map
+
+        new = copy.copy(self)
+        new.line = on_map(
+            self, cube, line, efficiency=efficiency, v_lsr=v_lsr, velocity=velocity, cube_beam=cube_beam
+        )
+        return new
+
     def with_map(
         self,
         column_density: np.ndarray,
@@ -299,6 +353,7 @@ class Observation:
         new = copy.copy(self)
         new._column_density, new._error = column_density, error
         new.spikes = np.zeros(column_density.shape, bool)
+        new.line = new.truth = None  # they lie on the pixels of one map
         if wcs is not None:
             new.wcs = wcs
             new._scale = pixel_scale(wcs, column_density.shape)
@@ -316,59 +371,18 @@ class Observation:
         FileExistsError
             If the file exists and `overwrite` is not set.
         """
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise FileExistsError(
-                f"{path}: expected a new file, got one that exists; overwrite=True replaces it"
-            )
-        molecular = self._species == "H2"
-        values = self._column_density / (HYDROGEN_PER_H2 if molecular else 1.0)
-        header = self.wcs.to_header(relax=True)
-        header["BUNIT"] = "cm-2"
-        header["SPECIES"] = ("H2" if molecular else "H", "what the map counts")
-        header["DISTANCE"] = (self._distance_pc, "[pc] adopted distance")
-        if self.name:
-            header["OBJECT"] = self.name.encode("ascii", "replace").decode()  # FITS knows nothing else
-        if self._beam_arcsec is not None:
-            header["BMAJ"] = header["BMIN"] = self._beam_arcsec / 3600.0
-            header["BPA"] = 0.0
-        buffer = io.BytesIO()
-        fits.PrimaryHDU(values, header).writeto(buffer)
-        return write_bytes(path, buffer.getvalue())
+        return write_map(self, path, overwrite=overwrite)
 
     # -- words ---------------------------------------------------------------------------------------
-
-    def _lines(self) -> list[tuple[str, str]]:
-        """Return what the map says of itself: (label, text) pairs."""
-        rows, columns = self.shape
-        valid = np.isfinite(self._column_density)
-        low, high = np.nanmin(self._column_density), np.nanmax(self._column_density)
-        law = self._law.law
-        pairs = [
-            (
-                "grid",
-                f'{rows} x {columns} pixels of {self.pixel_size_arcsec:.4g}" = {self.pixel_size_pc:.4g} pc '
-                f"at {self._distance_pc:.4g} pc",
-            ),
-            ("column density", f"N_H {low:.3g} .. {high:.3g} cm^-2 ({law})"),
-            ("blank", f"{valid.size - int(valid.sum())} blank"),
-        ]
-        if self._beam_arcsec is not None:
-            pairs.insert(1, ("beam", f'beam {self._beam_arcsec:.4g}"'))
-        return pairs
 
     def __repr__(self) -> str:
         """Say shape, pixel, distance, range and blanks, in one line."""
         title = f"{self.name!r}: " if self.name else ""
-        return f"Observation({title}" + "; ".join(text for _, text in self._lines()) + ")"
+        return f"Observation({title}" + "; ".join(text for _, text in describe(self)) + ")"
 
     def _repr_html_(self) -> str:
         cells = "".join(
             f'<tr><th style="text-align:left">{escape(label)}</th><td style="text-align:left">{escape(text)}</td></tr>'
-            for label, text in self._lines()
+            for label, text in describe(self)
         )
         return f"<table><caption><b>Observation</b> {escape(self.name or 'unnamed')}</caption>{cells}</table>"
-
-
-def _stem(path: Path | None) -> str | None:
-    return None if path is None else path.name.split(".fit")[0]
