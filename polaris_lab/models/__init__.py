@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "film",
         "fitting",
         "graph",
+        "generative",
         "heads",
         "inputs",
         "inspect",
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "blueprint": ["Blueprint"],
         "build": ["BlueprintModel", "build_model", "check_shapes", "parameter_count"],
+        "generative": ["Generative"],
         "heads": ["GaussianHead", "Head", "PointHead", "QuantileHead"],
         "node": ["Node"],
         "presets": ["preset_names", "register_preset"],

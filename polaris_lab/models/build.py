@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.fitting import CHUNK
+from polaris_lab.models.generative.protocol import Generative, evaluation
 from polaris_lab.models.heads import Head, PointHead
 from polaris_lab.models.inputs import (
     check_targets,
@@ -23,6 +24,8 @@ from polaris_lab.models.inputs import (
 )
 from polaris_lab.models.node import Node
 from polaris_lab.models.registry import Fitted, block_class, input_names
+
+GENERATIVE_PRESETS = '"flow_matching", "diffusion" or "invertible"'
 
 
 class BlueprintModel(nn.Module):
@@ -109,6 +112,69 @@ class BlueprintModel(nn.Module):
         from polaris_lab.models.volume import volume_density
 
         return volume_density(self, inputs)
+
+    @property
+    def is_generative(self) -> bool:
+        """Whether it answers with samples of a distribution (its last block is a ``Generative``)."""
+        return isinstance(self.nodes[self.blueprint.output], Generative)
+
+    @property
+    def generative(self) -> Generative:
+        """Return the block that draws the samples.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        block = self.nodes[self.blueprint.output]
+        if not isinstance(block, Generative):
+            raise ValueError(
+                f"model: expected a generative network (flow matching, diffusion, invertible) to draw samples from, got "
+                f"{self.blueprint.name!r}, which gives one answer; train one of the presets {GENERATIVE_PRESETS}"
+            )
+        return block
+
+    def condition(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return what feeds the generative block: its baseline (N, 1, H, W) and the images that it looks at."""
+        values = checked_values(self.blueprint, inputs, self.channels)
+        last = self.blueprint.node(self.blueprint.output)
+        for node in self.blueprint.nodes[: self.blueprint.nodes.index(last)]:
+            values[node.name] = self.nodes[node.name](*(values[name] for name in node.inputs))
+        return [values[name] for name in last.inputs]
+
+    def training_loss(
+        self, inputs: Mapping[str, Tensor], target: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Return the loss of a generative network for each image (N,); its noise comes from a CPU generator."""
+        return self.generative.training_loss(self.condition(inputs), target, generator)  # (N,)
+
+    @torch.no_grad()
+    def sample(
+        self, inputs: Mapping[str, Tensor], *, samples: int = 8, steps: int | None = None, seed: int = 0
+    ) -> Tensor:
+        """Draw log10 of the target from a generative network (samples, N, 1, H, W).
+
+        Parameters
+        ----------
+        inputs : mapping of str to Tensor
+            As for :meth:`forward`.
+        samples : int
+            Maps to draw for each image. Their mean is the best estimate, their spread its uncertainty.
+        steps : int, optional
+            Evaluations of the network for each; by default 8 (flow matching), 16 (diffusion), 1 (invertible).
+        seed : int
+            Of the noise; the same seed gives the same samples on every device.
+
+        Raises
+        ------
+        ValueError
+            If the network is not generative, or `samples` or `steps` are no whole number of at least 1.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        block = self.generative
+        with evaluation(self):
+            return block.sample(self.condition(inputs), samples=samples, steps=steps, generator=generator)
 
     def blocks_named(self, block: str) -> list[nn.Module]:
         """Return the blocks of one kind, in the order of their nodes (none where the blueprint has none)."""

@@ -16,6 +16,7 @@ from polaris_lab.models import (  # noqa: F401 (importing registers blocks)
     contrast,
     encoders,
     film,
+    generative,
     multi_unet,
     reference,
     registry,

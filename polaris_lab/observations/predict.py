@@ -64,6 +64,9 @@ def predict_density(
     the map is read in large tiles with a margin as wide as the network can see: no seams, and the answer does not
     depend on where tiles begin.
 
+    A generative run answers with the mean and spread of its samples, by
+    :func:`polaris_lab.observations.posterior.sample_density`, which has their number and seed as arguments.
+
     Parameters
     ----------
     run : Run
@@ -96,6 +99,15 @@ def predict_density(
     Report, appendix D.
     """
     _check_inputs(run)
+    if run.model().is_generative:
+        from polaris_lab.observations.posterior import sample_density
+
+        if overlap is not None:
+            raise ValueError(
+                f"overlap: expected none for a generative run, whose samples need no averaging of tiles, got {overlap}; "
+                "leave it out"
+            )
+        return sample_density(run, observation, tile=tile, progress=progress)
     calibration = _calibration(run)
     grid, notes = match_pixels(observation, run.pixel_size_pc)
     column = observation.column_density if grid is None else grid.average(observation.column_density)

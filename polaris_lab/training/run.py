@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from polaris_lab.config import SCHEMA, fingerprint, read_json, to_dict, write_json
 from polaris_lab.training import folder as files
 from polaris_lab.training.describe import describe, html_table
-from polaris_lab.training.lock import RunInUseError, holder
+from polaris_lab.training.lock import holder
 from polaris_lab.training.settings import EpochRecord, TrainingConfig, best_record, is_finished
 
 if TYPE_CHECKING:
@@ -90,11 +90,11 @@ class Run:
             If blueprint, dataset or config is something else; if the dataset lacks an input or target of the
             blueprint, or patches for training or validation, or the batch is larger than the training set.
         """
-        from polaris_lab.training.session import check_kinds, prepare
+        from polaris_lab.training.session import check_free, check_kinds, prepare
 
         path, config = Path(path), TrainingConfig() if config is None else config
         check_kinds(blueprint, dataset, config)
-        _check_free(path, overwrite=overwrite)
+        check_free(path, overwrite=overwrite)
         partial = files.begin_creation(path)
         try:
             prepare(partial, path, blueprint, dataset, config)
@@ -330,6 +330,9 @@ class Run:
     def validate(self) -> tuple[np.ndarray, np.ndarray]:
         """Predict every validation patch once with the best weights, and write validation.json.
 
+        The value of a generative run is the mean of 16 samples in log10, and the report says how their spread compares
+        with the errors (``samples``).
+
         Returns
         -------
         predicted, target : ndarray (patches, y, x), float32
@@ -340,20 +343,33 @@ class Run:
         ValueError, FileNotFoundError
             As :meth:`model` and :meth:`dataset`.
         """
-        import torch
+        from polaris_lab.training.validation import validate_run
 
-        from polaris_lab.training.validation import compare_with_power_law, predict_patches, training_ranges
-
-        best, names = self.best, {"inputs": self.blueprint.inputs, "target": self.target}
-        model, dataset = self.model(), self.dataset()
-        device = "cuda" if self.config.device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
-        predicted, target = predict_patches(
-            model, dataset, "validation", batch_size=self.config.batch_size, device=device, **names
-        )
-        report = compare_with_power_law(predicted, target, dataset, **names)
-        report["training_ranges"] = training_ranges(model, dataset, **names)
-        write_json(self.path / files.VALIDATION, {"schema": SCHEMA, "epoch": best.epoch, **report})
+        predicted, target, report = validate_run(self)
+        write_json(self.path / files.VALIDATION, {"schema": SCHEMA, **report})
         return predicted, target
+
+    def sample(
+        self,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        samples: int = 8,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Draw densities from a generative run: (samples, patches, y, x) [cm^-3], float32.
+
+        `inputs` are in physical units, by name (patches, y, x); the validation patches by default. The rest is as for
+        :meth:`polaris_lab.models.build.BlueprintModel.sample`; see :mod:`polaris_lab.training.samples`.
+
+        Raises
+        ------
+        ValueError
+            If the run is not generative, an input is missing, or a count is no whole number of at least 1.
+        """
+        from polaris_lab.training.samples import sample_run
+
+        return sample_run(self, inputs, samples=samples, steps=steps, seed=seed)
 
     def validation(self) -> dict[str, Any]:
         """Return what :meth:`validate` wrote: ``metrics``, ``power_law``, ``calibration``, ``training_ranges``, ``split`` ...
@@ -376,20 +392,3 @@ class Run:
 
     def _repr_html_(self) -> str:
         return html_table("Run", self.name, describe(self))
-
-
-def _check_free(path: Path, *, overwrite: bool) -> None:
-    """Refuse to write where something stands, but for a run that may be replaced."""
-    if not path.exists():
-        return
-    if not (path / files.DESCRIPTION).is_file():
-        raise FileExistsError(
-            f"{path}: expected a free path, got something that is not a run; choose another"
-        )
-    if not overwrite:
-        raise FileExistsError(
-            f"{path}: expected a free path, got a run; go on with Run.open({str(path)!r}), or replace it with "
-            "overwrite=True"
-        )
-    if holder(path) is not None:
-        raise RunInUseError(f"{path}: expected a run that nobody trains, got one in training; stop it first")

@@ -15,7 +15,8 @@ from polaris_lab.models import Blueprint, build_model, parameter_count
 from polaris_lab.training import folder as files
 from polaris_lab.training.batches import Patches
 from polaris_lab.training.checkpoints import load_checkpoint, load_weights, save_checkpoint
-from polaris_lab.training.lock import lock
+from polaris_lab.training.generative import GenerativeState, check_generative, fit_generative
+from polaris_lab.training.lock import RunInUseError, holder, lock
 from polaris_lab.training.loop import TrainingState, check_batch_size, fit
 from polaris_lab.training.losses import objective
 from polaris_lab.training.settings import EpochRecord, TrainingConfig, is_finished
@@ -42,6 +43,23 @@ def check_kinds(blueprint: object, dataset: object, config: object) -> None:
             raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}; {remedy}")
 
 
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Refuse to write where something stands, but for a run that may be replaced."""
+    if not path.exists():
+        return
+    if not (path / files.DESCRIPTION).is_file():
+        raise FileExistsError(
+            f"{path}: expected a free path, got something that is not a run; choose another"
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"{path}: expected a free path, got a run; go on with Run.open({str(path)!r}), or replace it with "
+            "overwrite=True"
+        )
+    if holder(path) is not None:
+        raise RunInUseError(f"{path}: expected a run that nobody trains, got one in training; stop it first")
+
+
 def prepare(
     folder: Path, final: Path, blueprint: Blueprint, dataset: PatchDataset, config: TrainingConfig
 ) -> None:
@@ -49,7 +67,10 @@ def prepare(
     patches = [Patches.load(dataset, split, **_names(blueprint)) for split in ("training", "validation")]
     check_batch_size(config, patches[0])
     model = build_model(blueprint, seed=config.seed)
-    objective(config.loss, model)  # refuses a loss that does not fit the network
+    if model.is_generative:
+        check_generative(model, config)
+    else:
+        objective(config.loss, model)  # refuses a loss that does not fit the network
     model.fit_constants(patches[0].inputs, patches[0].targets)
     dataset_path = dataset.path
     if dataset_path is None or final.resolve() in Path(dataset_path).resolve().parents:
@@ -145,10 +166,13 @@ def _loop(run: Run, before_batch: Callable[[int], None]) -> Generator[EpochRecor
     names, dataset = _names(run.blueprint), run.dataset()
     training, validation = (Patches.load(dataset, split, **names) for split in ("training", "validation"))
     model = build_model(run.blueprint, seed=run.config.seed)
-    state = TrainingState(model, run.config, checkpoint)
+    kind, train = (GenerativeState, fit_generative) if model.is_generative else (TrainingState, fit)
+    state = kind(model, run.config, checkpoint)
     if state.history:
         state.best_weights = load_weights(run.path / files.WEIGHTS)
-    for record in fit(model, training, validation, config=run.config, state=state, before_batch=before_batch):
+    for record in train(
+        model, training, validation, config=run.config, state=state, before_batch=before_batch
+    ):
         files.commit(run.path, state.checkpoint(), state.best_weights if record.best else None)
         yield record
 
