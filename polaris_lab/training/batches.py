@@ -105,31 +105,57 @@ class Patches:
         ValueError
             If the dataset lacks a name, or the part is empty.
         """
-        for name in inputs:
-            if name not in dataset.inputs:
-                raise ValueError(
-                    f"inputs: the blueprint needs {name!r}, the dataset does not carry it: "
-                    f"{did_you_mean(name, list(dataset.inputs))}"
-                )
-        if target not in dataset.targets:
-            raise ValueError(
-                f"output: the blueprint predicts {target!r}, the dataset does not carry it: "
-                f"{did_you_mean(target, list(dataset.targets))}"
-            )
-        rows = np.asarray(dataset.indices(split))
-        if len(rows) == 0:
-            raise ValueError(
-                f"split: expected patches for {split}, got none of {len(dataset)}; "
-                "build the dataset with another validation fraction"
-            )
+        check_names(dataset, inputs, target)
+        return cls.from_dataset(dataset, split_rows(dataset, split), inputs=inputs, target=target)
+
+    @classmethod
+    def from_dataset(
+        cls, dataset: PatchDataset, rows: np.ndarray, *, inputs: Sequence[str], target: str
+    ) -> Patches:
+        """Read some rows of a dataset."""
         return cls.from_arrays(
             {name: dataset.read(name, rows) for name in inputs}, dataset.read(target, rows), numbers=rows
         )
+
+    @property
+    def workers(self) -> int:
+        """Threads that are to make batches of them: none, they are at hand."""
+        return 0
+
+    def sample(self) -> Patches:
+        """Return all patches (of those on disk, :class:`StreamedPatches`, a sample)."""
+        return self
 
     def batch(self, positions: np.ndarray) -> tuple[dict[str, Tensor], Tensor]:
         """Return the inputs and target at these positions."""
         index = torch.from_numpy(positions)
         return {name: values[index] for name, values in self.inputs.items()}, self.target[index]
+
+
+def check_names(dataset: PatchDataset, inputs: Sequence[str], target: str) -> None:
+    """Refuse a dataset that lacks an input or the target of a blueprint."""
+    for name in inputs:
+        if name not in dataset.inputs:
+            raise ValueError(
+                f"inputs: the blueprint needs {name!r}, the dataset does not carry it: "
+                f"{did_you_mean(name, list(dataset.inputs))}"
+            )
+    if target not in dataset.targets:
+        raise ValueError(
+            f"output: the blueprint predicts {target!r}, the dataset does not carry it: "
+            f"{did_you_mean(target, list(dataset.targets))}"
+        )
+
+
+def split_rows(dataset: PatchDataset, split: str) -> np.ndarray:
+    """Return the rows of one part of a dataset; refuse an empty one."""
+    rows = np.asarray(dataset.indices(split))
+    if len(rows) == 0:
+        raise ValueError(
+            f"split: expected patches for {split}, got none of {len(dataset)}; "
+            "build the dataset with another validation fraction"
+        )
+    return rows
 
 
 def batch_positions(count: int, batch_size: int, order: np.ndarray | None = None) -> Iterator[np.ndarray]:
