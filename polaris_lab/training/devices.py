@@ -113,11 +113,12 @@ class MixedPrecision(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
         """Return what the network gives, in float32."""
         device = next(iter(inputs.values())).device.type
         with torch.autocast(device, dtype=torch.bfloat16):
-            return self.network(inputs).float()  # (N, C, H, W)
+            raw = self.network(inputs)  # (N, C, H, W)
+        return {name: x.float() for name, x in raw.items()} if isinstance(raw, Mapping) else raw.float()
 
 
 def memory_mib(device: torch.device) -> float:

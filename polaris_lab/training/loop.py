@@ -8,7 +8,7 @@ is its weights, their average, its optimizer and its history, and nothing else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from polaris_lab.datasets.normalize import SYMMETRIES
 from polaris_lab.training.batches import Patches, augment, batch_positions
 from polaris_lab.training.devices import MixedPrecision, compiled, make_fabric, memory_mib, resolved_precision
-from polaris_lab.training.losses import loss_named
+from polaris_lab.training.losses import objective
 from polaris_lab.training.plan import Part, epoch_steps, steps_per_epoch
 from polaris_lab.training.prefetch import Prefetch
 from polaris_lab.training.records import EpochRecord, best_record, is_finished
@@ -33,7 +33,9 @@ ACCURACY_TOLERANCE_DEX = 0.3
 """Tolerance of the accuracy that every epoch reports [dex]."""
 
 Source = Patches | StreamedPatches
-Batch = tuple[dict[str, Tensor], Tensor]
+Targets = Tensor | Mapping[str, Tensor]
+"""One map (N, C, H, W), or several by name."""
+Batch = tuple[dict[str, Tensor], Targets]
 
 
 class StopRequested(Exception):
@@ -54,8 +56,8 @@ def fit(
     Parameters
     ----------
     model : nn.Module
-        Called with a dict of log10 inputs (N, C, H, W), returns log10 of the target (N, 1, H, W). Trained in
-        place, on the device of the configuration.
+        Called with a dict of inputs (N, C, H, W), returns log10 of the target (N, 1, H, W), or a raw answer that
+        its `heads` read. Trained in place, on the device of the configuration.
     training, validation : Patches or StreamedPatches
         Every patch counts once in the losses.
     config : TrainingConfig
@@ -136,7 +138,7 @@ class _Loop:
     ) -> None:
         self.training, self.validation, self.config, self.state = training, validation, config, state
         self.before_batch = before_batch
-        self.loss = loss_named(config.loss)
+        self.loss = objective(config.loss, state.model)
         self.rank = state.fabric.global_rank
         self.network, self.judged = self.prepared(state.model), self.prepared(state.judged)
         if config.compile:
@@ -178,7 +180,7 @@ class _Loop:
         """Take all steps; return the mean loss, the patches seen, the last learning rate, the time waited."""
         count = len(self.training)
         plan = epoch_steps(rng.permutation(count), self.config, rank=self.rank)
-        prepare = _Prepare(self.training, self.config, rng)
+        prepare = _Prepare(self.training, self.config, rng, _optional_inputs(self.state.model))
         per_epoch = steps_per_epoch(count, self.config)
         self.model.train()
         total, seen, rate = 0.0, 0, self.config.learning_rate
@@ -260,12 +262,13 @@ class _Loop:
         mine = [place for number, place in enumerate(places) if number % self.config.processes == self.rank]
         mode = self.config.validation_mode == "training"
         device = self.state.fabric.device
-        for batch, (positions, predicted, target) in enumerate(
+        for batch, (positions, raw, targets) in enumerate(
             predictions(self.judged, self.validation, mine, device, training=mode)
         ):
-            loss = self.loss(predicted, target).double().sum().item()
+            loss = self.loss(raw, targets).double().sum().item()
             if self.config.processes == 1:
                 self.check_finite("validation loss", loss, (epoch, batch), positions, self.validation)
+            predicted, target = point_and_target(self.state.model, raw, targets)
             valid = (~torch.isnan(target)).flatten(1).sum(dim=1)  # (N,)
             close = (predicted - target).abs() < ACCURACY_TOLERANCE_DEX  # False where the target is NaN
             within += (close.flatten(1).sum(dim=1) / valid).double().sum().item()
@@ -293,17 +296,29 @@ class _Loop:
 
 
 class _Prepare:
-    """Make a batch of one part of an epoch: gather (or read) its patches, and turn them."""
+    """Make a batch of one part of an epoch: gather (or read) its patches, turn them, blank optional inputs."""
 
-    def __init__(self, patches: Source, config: TrainingConfig, rng: np.random.Generator) -> None:
+    def __init__(
+        self, patches: Source, config: TrainingConfig, rng: np.random.Generator, optional: Sequence[str]
+    ) -> None:
         self.patches, self.augment = patches, config.augment
         self.symmetries = rng.integers(SYMMETRIES, size=len(patches))
+        self.blank = {}
+        if config.input_dropout > 0:
+            self.blank = {name: rng.random(len(patches)) < config.input_dropout for name in optional}
 
     def __call__(self, part: Part) -> Batch:
         inputs, target = self.patches.batch(part.positions)
         if self.augment:
-            return augment(inputs, target, self.symmetries[part.positions])
+            inputs, target = augment(inputs, target, self.symmetries[part.positions])
+        for name, blank in self.blank.items():
+            rows = torch.from_numpy(blank[part.positions])
+            inputs[name] = inputs[name].masked_fill(rows[:, None, None, None], torch.nan)
         return inputs, target
+
+
+def _optional_inputs(model: nn.Module) -> tuple[str, ...]:
+    return model.blueprint.optional_inputs if hasattr(model, "blueprint") else ()
 
 
 @torch.no_grad()
@@ -314,7 +329,7 @@ def predictions(
     device: torch.device,
     *,
     training: bool = False,
-) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+) -> Iterator[tuple[np.ndarray, Targets, Targets]]:
     """Put the model in evaluation mode and go over patches in order.
 
     Parameters
@@ -332,12 +347,25 @@ def predictions(
     ------
     positions : int ndarray
         Which patches.
-    predicted, target : Tensor (N, 1, H, W)
+    raw : Tensor (N, C, H, W), or dict of them
+        The model's answer, on the device.
+    target : Tensor (N, 1, H, W), or dict of them
         log10, on the device.
     """
     model.train(training)
     places = batch_positions(len(patches), batches) if isinstance(batches, int) else batches
     with Prefetch(lambda place: (place, patches.batch(place)), places, workers=patches.workers) as ready:
         for positions, (inputs, target) in ready:
-            predicted = model({name: values.to(device) for name, values in inputs.items()})
-            yield positions, predicted, target.to(device)
+            raw = model({name: values.to(device) for name, values in inputs.items()})
+            if isinstance(target, Mapping):
+                yield positions, raw, {name: values.to(device) for name, values in target.items()}
+            else:
+                yield positions, raw, target.to(device)
+
+
+def point_and_target(model: nn.Module, raw: Targets, target: Targets) -> tuple[Tensor, Tensor]:
+    """Return log10 of the predicted value and of the target (N, 1, H, W) of the main output."""
+    if hasattr(model, "blueprint"):
+        raw = model.point(raw)
+        target = target[model.blueprint.output] if isinstance(target, Mapping) else target
+    return raw, target

@@ -1,7 +1,9 @@
-"""Losses by name. Each takes log10 maps (N, 1, H, W) and returns one number per image (N,).
+"""Losses by name. Each takes a prediction and log10 of the target (N, 1, H, W) and returns one number per image (N,).
 
-One number per image, so that the loop can weigh every image once whatever the size of its batch. The losses
-others are in :mod:`losses_maps` (answers that are a map) and :mod:`losses_heads` (with an uncertainty).
+One number per image, so that the loop can weigh every image once whatever the size of its batch. A loss of values
+takes log10 of the value (N, 1, H, W); one of a distribution is registered for a head and takes the raw answer of
+the network (N, C, H, W), which the head reads. Here is "mse"; the others are in
+:mod:`polaris_lab.training.losses_maps` and :mod:`polaris_lab.training.losses_heads`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import importlib
 import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,23 +27,26 @@ Loss = Callable[..., Tensor]
 LOSSES: dict[str, Loss] = {}
 """Every loss that a configuration may name."""
 
-HEADS: dict[str, str | None] = {}
-"""The kind of head whose raw answer a loss is given, by its name; None for losses of point answers."""
+_HEADS: dict[str, str] = {}
+
+AUTOMATIC = {"point": "mse", "gaussian": "beta_nll", "quantiles": "quantile"}
+"""The loss that "auto" stands for, by the head of the network."""
 
 _TERM = re.compile(
     r"\s*(?:(?P<weight>[^*()\s]+)\s*\*\s*)?(?P<name>\w+)\s*(?:\(\s*(?P<setting>[^()\s]+)\s*\))?\s*"
 )
 
 
-def register_loss(name: str, head: str | None = None) -> Callable[[Loss], Loss]:
+def register_loss(name: str, *, head: str | None = None) -> Callable[[Loss], Loss]:
     """Make a loss known to :class:`TrainingConfig` under `name` (a decorator).
 
     Parameters
     ----------
     name : str
-        A word.
+        A word. A third parameter of the function, with a default, is its setting; one called ``levels`` is given
+        the levels of a quantile head.
     head : {"gaussian", "quantiles"}, optional
-        The loss is given the raw answer of a network with this head; by default the point answer of any.
+        Of the networks it is for; it then takes their raw answer. None for a loss of values.
 
     Raises
     ------
@@ -51,7 +57,8 @@ def register_loss(name: str, head: str | None = None) -> Callable[[Loss], Loss]:
     def register(loss: Loss) -> Loss:
         if name in LOSSES:
             raise ValueError(f"register_loss({name!r}): this name is taken; choose another")
-        LOSSES[name], HEADS[name] = loss, head
+        LOSSES[name] = loss
+        _HEADS[name] = head or "point"
         return loss
 
     return register
@@ -66,18 +73,21 @@ class Term:
     setting: float | None = None
 
     @property
-    def head(self) -> str | None:
-        """The kind of head that it needs, None for any."""
-        return HEADS.get(self.name)
+    def head(self) -> str:
+        """The kind of head whose raw answer it takes; "point" for a loss of values."""
+        return _HEADS[self.name]
 
-    def function(self) -> Loss:
-        """Return the loss, without its weight."""
-        loss = LOSSES[self.name]
-        return loss if self.setting is None else functools.partial(_with_setting, loss, self.setting)
-
-
-def _with_setting(loss: Loss, setting: float, predicted: Tensor, target: Tensor) -> Tensor:
-    return loss(predicted, target, setting)
+    def function(self, head: Any = None) -> Loss:
+        """Return the loss without its weight, as a function of the raw answer of a head and the target."""
+        loss, options = LOSSES[self.name], {}
+        names = list(inspect.signature(loss).parameters)[2:]
+        if names == ["levels"] and head is not None:
+            options["levels"] = head.levels
+        elif self.setting is not None:
+            options[names[0]] = self.setting
+        if head is None or self.head == head.kind:
+            return functools.partial(loss, **options) if options else loss
+        return lambda raw, target: loss(head.point(raw), target, **options)
 
 
 def parse_loss(text: str) -> tuple[Term, ...]:
@@ -106,7 +116,7 @@ def parse_loss(text: str) -> tuple[Term, ...]:
     """
     if not isinstance(text, str):
         raise ValueError(f'loss: expected a name, such as "mse + 0.5*gradient", got {text!r}')
-    return tuple(_term(part, text) for part in re.split(r"(?<![eE])\+", text))
+    return tuple(_term(part, text) for part in re.split(r"(?<![0-9.][eE])\+", text))
 
 
 def _term(part: str, text: str) -> Term:
@@ -121,7 +131,8 @@ def _term(part: str, text: str) -> Term:
     weight = 1.0 if match["weight"] is None else _number(match["weight"], f"the weight of {name}")
     if match["setting"] is None:
         return Term(name, weight)
-    if len(inspect.signature(LOSSES[name]).parameters) < 3:
+    settings = list(inspect.signature(LOSSES[name]).parameters)[2:]
+    if settings in ([], ["levels"]):
         raise ValueError(
             f"loss: expected {name} without a setting, which it does not have, got {part.strip()!r}"
         )
@@ -138,22 +149,55 @@ def _number(text: str, what: str) -> float:
     return value
 
 
-def loss_named(text: str) -> Loss:
-    """Return a loss of point answers, or a sum of such, as a function of predicted and target.
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What a training makes small: a weighted sum of losses for every output of a network, added up.
+
+    Attributes
+    ----------
+    losses : mapping of str to tuple of (float, Loss)
+        Weights and losses by output; the key of a network with one output is None.
+    """
+
+    losses: Mapping[str | None, tuple[tuple[float, Loss], ...]]
+
+    def __call__(self, raw: Tensor | Mapping[str, Tensor], target: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of each image (N,)."""
+        parts = []
+        for name, terms in self.losses.items():
+            answer, truth = (raw, target) if name is None else (raw[name], target[name])
+            values = [(weight, loss(answer, truth)) for weight, loss in terms]
+            parts += [value if weight == 1 else weight * value for weight, value in values]
+        return sum(parts[1:], start=parts[0])  # (N,)
+
+
+def objective(text: str, model: object) -> Objective:
+    """Return the loss of a network: the one named, or with "auto" the one for each head.
+
+    A loss of values may stand beside one for the head, in a sum; it then sees the head's point answer.
 
     Raises
     ------
     ValueError
-        If there is none of a name ("did you mean").
+        If the loss is unknown, or none of its terms is for the network's head (a loss of values would never train
+        the spread), or one is for another head.
     """
-    terms = [(term.weight, term.function()) for term in parse_loss(text)]
-    if len(terms) == 1 and terms[0][0] == 1.0:
-        return terms[0][1]
-
-    def total(predicted: Tensor, target: Tensor) -> Tensor:
-        return sum(weight * loss(predicted, target) for weight, loss in terms)  # (N,)
-
-    return total
+    heads = getattr(model, "heads", None) or {None: None}
+    losses = {}
+    for output, head in heads.items():
+        kind = "point" if head is None else head.kind
+        terms = parse_loss(AUTOMATIC[kind] if text == "auto" else text)
+        wrong = [term for term in terms if term.head not in (kind, "point")]
+        if wrong or all(term.head != kind for term in terms):
+            bad = (wrong or terms)[0]
+            fitting = [other for other in LOSSES if _HEADS[other] == kind]
+            raise ValueError(
+                f"loss: expected one for a {kind} head, which {output!r} has, got {bad.name!r} for a {bad.head} "
+                f'head; take "auto" or one of {", ".join(fitting)}, or build the network with head="{bad.head}"'
+            )
+        key = output if len(heads) > 1 else None
+        losses[key] = tuple((term.weight, term.function(head)) for term in terms)
+    return Objective(losses)
 
 
 def image_mean(values: Tensor, target: Tensor) -> Tensor:

@@ -5,13 +5,13 @@ They are given the raw answer of the network (N, channels, H, W). Pixels whose t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from polaris_lab.models.heads import LEVELS
 from polaris_lab.training.losses import image_mean, register_loss
-
-QUANTILE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Levels of the quantile head, in its channels."""
 
 
 @register_loss("nll", head="gaussian")
@@ -65,15 +65,16 @@ def beta_negative_log_likelihood(raw: Tensor, target: Tensor, beta: float = 0.5)
 
 
 @register_loss("quantile", head="quantiles")
-def quantile(raw: Tensor, target: Tensor) -> Tensor:
+def quantile(raw: Tensor, target: Tensor, levels: Sequence[float] = LEVELS) -> Tensor:
     """Sum over the levels q of the pinball loss max(q e, (q - 1) e), e = target - quantile [dex].
 
     Parameters
     ----------
     raw : Tensor, shape (N, levels, H, W)
-        log10 quantiles of the density; with five channels at 0.05, 0.25, 0.5, 0.75, 0.95, else at
-        (i + 1/2) / levels.
+        log10 quantiles of the density.
     target : Tensor, shape (N, 1, H, W)
+    levels : sequence of float
+        Of the channels.
 
     References
     ----------
@@ -84,11 +85,10 @@ def quantile(raw: Tensor, target: Tensor) -> Tensor:
     >>> round(quantile(torch.zeros(1, 5, 1, 1), torch.ones(1, 1, 1, 1)).item(), 6)
     2.5
     """
-    count = raw.shape[1]
-    levels = QUANTILE_LEVELS if count == 5 else [(i + 0.5) / count for i in range(count)]
-    level = torch.tensor(levels, device=raw.device, dtype=raw.dtype)[:, None, None]  # (levels, 1, 1)
+    level = torch.tensor(tuple(levels), device=raw.device, dtype=raw.dtype)[:, None, None]  # (levels, 1, 1)
     error = torch.where(torch.isnan(target), raw.detach(), target) - raw  # (N, levels, H, W)
     pinball = torch.maximum(level * error, (level - 1) * error)
+    pinball = torch.where(torch.isnan(target), torch.zeros_like(pinball), pinball)  # its slope at 0 is not 0
     return image_mean(pinball.sum(dim=1, keepdim=True), target)
 
 

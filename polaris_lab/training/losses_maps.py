@@ -120,11 +120,11 @@ def _ring_power(images: Tensor) -> Tensor:
         raise ValueError(f"spectral: expected images of at least 4 pixels, got {height} x {width}")
     options = {"periodic": False, "device": images.device}
     window = torch.hann_window(height, **options)[:, None] * torch.hann_window(width, **options)
-    power = torch.fft.rfft2(images * window).abs().square() / (height * width)  # (N, 1, H, W // 2 + 1)
+    power = torch.fft.fft2(images * window).abs().square() / (height * width)  # (N, 1, H, W)
     side = min(height, width)
     ky = torch.fft.fftfreq(height, device=images.device)[:, None] * side
-    kx = torch.fft.rfftfreq(width, device=images.device) * side
-    ring = torch.sqrt(ky**2 + kx**2).round().long().flatten()  # (H (W // 2 + 1),)
+    kx = torch.fft.fftfreq(width, device=images.device) * side
+    ring = torch.sqrt(ky**2 + kx**2).round().long().flatten()  # (H W,)
     rings = side // 2
     wanted = (ring >= 1) & (ring <= rings)
     weight = functional.one_hot(ring[wanted] - 1, rings).to(power.dtype)  # (pixels, rings)

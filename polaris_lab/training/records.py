@@ -17,7 +17,7 @@ class EpochRecord:
     epoch: int
     """Number of the epoch, from 0."""
     training_loss: float
-    """Mean over the training patches while the weights changed; with the loss "mse" in dex^2."""
+    """Mean over the training patches while the weights changed, as the loss counts; "mse" in dex^2."""
     validation_loss: float
     """Mean over the validation patches after the epoch, in evaluation mode."""
     validation_accuracy: float

@@ -46,7 +46,8 @@ class TrainingConfig:
         `plateau_patience` epochs. "constant": no change.
     loss : str
         A name from :mod:`polaris_lab.training.losses`, or a sum of them with weights and settings, such as
-        "mse + 0.5*gradient" or "huber(0.1)"; "mse" is the mean square residual [dex^2].
+        "mse + 0.5*gradient" or "huber(0.1)"; "mse" is the mean square residual [dex^2]. "auto" takes the one for
+        the network's head: "mse" for a value, "beta_nll" for a Gaussian, "quantile" for quantiles.
     augment : bool
         Draw one of the 8 symmetries of the square for every patch in every epoch.
     early_stopping : int, optional
@@ -107,7 +108,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     optimizer: str = "adam"
     schedule: str = "cosine"
-    loss: str = "mse"
+    loss: str = "auto"
     augment: bool = True
     early_stopping: int | None = None
     weight_decay: float = 1e-4
@@ -190,7 +191,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value not in known:
                 raise ValueError(f"{name}: unknown name {value!r}: {did_you_mean(value, list(known))}")
-        parse_loss(self.loss)
+        if self.loss != "auto":
+            parse_loss(self.loss)
 
 
 _WHOLE = {"epochs": 1, "batch_size": 1, "plateau_patience": 1, "early_stopping": 1, "accumulate": 1,

@@ -39,6 +39,7 @@ class StreamedPatches:
     target : str
     numbers : ndarray
         Their rows in the dataset.
+    extra_targets : tuple of str
     workers : int
         Threads that are to read them.
     """
@@ -47,13 +48,14 @@ class StreamedPatches:
     inputs: tuple[str, ...]
     target: str
     numbers: np.ndarray
+    extra_targets: tuple[str, ...] = ()
     workers: int = READERS
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def batch(self, positions: np.ndarray) -> tuple[dict[str, Tensor], Tensor]:
-        """Read the inputs and target at these positions, checked against their SHA-256.
+    def batch(self, positions: np.ndarray) -> tuple[dict[str, Tensor], Tensor | dict[str, Tensor]]:
+        """Read the inputs and the target (or targets by name) at these positions, checked against their SHA-256.
 
         Raises
         ------
@@ -61,11 +63,11 @@ class StreamedPatches:
             If a patch on disk is damaged, or holds a value that cannot be trained on.
         """
         patches = self._read(self.numbers[positions])
-        return dict(patches.inputs), patches.target
+        return dict(patches.inputs), patches.targets
 
     def sample(self) -> Patches:
         """Return patches from all over the dataset, as many as fit in :data:`SAMPLE_BYTES`."""
-        size = patch_bytes(self.dataset, self.inputs, self.target)
+        size = patch_bytes(self.dataset, (*self.inputs, self.target, *self.extra_targets))
         wanted = max(1, min(len(self), SAMPLE_BYTES // size))
         chosen = np.unique(np.linspace(0, len(self) - 1, wanted).round().astype(np.int64))
         if len(chosen) < len(self):
@@ -75,17 +77,24 @@ class StreamedPatches:
         return self._read(self.numbers[chosen])
 
     def _read(self, rows: np.ndarray) -> Patches:
-        return Patches.from_dataset(self.dataset, rows, inputs=self.inputs, target=self.target)
+        names = {"inputs": self.inputs, "target": self.target, "extra_targets": self.extra_targets}
+        return Patches.from_dataset(self.dataset, rows, **names)
 
 
 def load_patches(
-    dataset: PatchDataset, split: str, *, inputs: Sequence[str], target: str, workers: int | None = None
+    dataset: PatchDataset,
+    split: str,
+    *,
+    inputs: Sequence[str],
+    target: str,
+    extra_targets: Sequence[str] = (),
+    workers: int | None = None,
 ) -> Patches | StreamedPatches:
     """Read one part of a dataset into memory if it fits, else make ready to read it batch by batch.
 
     Parameters
     ----------
-    dataset, split, inputs, target
+    dataset, split, inputs, target, extra_targets
         As for :meth:`Patches.load`.
     workers : int, optional
         Threads that read while the network is trained; 0 reads into memory in any case. By default memory, if the
@@ -96,22 +105,22 @@ def load_patches(
     ValueError
         If the dataset lacks a name, or the part is empty.
     """
-    check_names(dataset, inputs, target)
+    check_names(dataset, inputs, (target, *extra_targets))
     rows = split_rows(dataset, split)
-    needed = len(rows) * patch_bytes(dataset, inputs, target)
+    needed = len(rows) * patch_bytes(dataset, (*inputs, target, *extra_targets))
     allowed = MEMORY_SHARE * psutil.virtual_memory().available
     if dataset.path is None or workers == 0 or (workers is None and needed <= allowed):
         logger.debug("%d %s patches (%.1f MiB) are held in memory", len(rows), split, needed / 2**20)
-        return Patches.load(dataset, split, inputs=inputs, target=target)
+        return Patches.load(dataset, split, inputs=inputs, target=target, extra_targets=extra_targets)
     readers = READERS if workers is None else workers
     why = f"half of the free memory is {allowed / 2**20:.0f} MiB" if workers is None else f"workers={workers}"
     logger.info(
         "%d %s patches (%.1f MiB) are read from disk by %d threads while the network is trained: %s",
         len(rows), split, needed / 2**20, readers, why,
     )  # fmt: skip
-    return StreamedPatches(dataset, tuple(inputs), target, rows, readers)
+    return StreamedPatches(dataset, tuple(inputs), target, rows, tuple(extra_targets), readers)
 
 
-def patch_bytes(dataset: PatchDataset, inputs: Sequence[str], target: str) -> int:
+def patch_bytes(dataset: PatchDataset, names: Sequence[str]) -> int:
     """Return the memory that one patch takes as float32 [bytes]."""
-    return sum(dataset.read(name, [0]).nbytes for name in (*inputs, target))
+    return sum(dataset.read(name, [0]).nbytes for name in names)
