@@ -65,7 +65,7 @@ class TrainingState:
         self.optimizer = make_optimizer(model, config)
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] | None = None
-        average = None if checkpoint is None else checkpoint.get("average")
+        average = None if checkpoint is None else checkpoint.get("moving_average")
         self.average = None if config.ema is None else Average(self.model, config.ema, average)
         if checkpoint is not None:
             put_weights(self.model, checkpoint["model"], where="checkpoint")
@@ -80,7 +80,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "history": [to_dict(record) for record in self.history],
         }
-        return content if self.average is None else {**content, "average": self.average.state()}
+        return content if self.average is None else {**content, "moving_average": self.average.state()}
 
     @property
     def judged(self) -> nn.Module:
