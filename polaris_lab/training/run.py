@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,7 +277,7 @@ class Run:
 
         return start(self)
 
-    def train(self, *, progress: bool = True) -> Run:
+    def train(self, *, progress: bool = True, log: Callable[[EpochRecord], object] | None = None) -> Run:
         """Train to the end, or until :meth:`request_stop`, with a bar that shows losses and the time left.
 
         Ctrl-C ends it cleanly: the last finished epoch is kept, and the KeyboardInterrupt says so.
@@ -286,6 +286,8 @@ class Run:
         ----------
         progress : bool
             Show the bar.
+        log : callable, optional
+            Called with each record (:class:`polaris_lab.training.tensorboard.TensorBoardLog`).
 
         Returns
         -------
@@ -299,7 +301,7 @@ class Run:
         """
         from polaris_lab.training.session import train_with_bar
 
-        train_with_bar(self, visible=progress)
+        train_with_bar(self, visible=progress, log=log)
         return self
 
     def request_stop(self) -> bool:

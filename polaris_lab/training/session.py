@@ -70,7 +70,7 @@ def _session(run: Run, before_batch: Callable[[int], object] | None) -> Generato
                 stop.unlink(missing_ok=True)
 
 
-def train_with_bar(run: Run, *, visible: bool) -> None:
+def train_with_bar(run: Run, *, visible: bool, log: Callable[[EpochRecord], object] | None = None) -> None:
     """Train a run to its end, or until it is asked to stop, behind a progress bar."""
     from tqdm.auto import tqdm
 
@@ -87,6 +87,8 @@ def train_with_bar(run: Run, *, visible: bool) -> None:
         loop = start(run, bar.update)
         try:
             for record in loop:
+                if log is not None:
+                    log(record)
                 bar.set_description(f"{run.name}: epoch {record.epoch + 1} of {epochs}", refresh=False)
                 bar.set_postfix_str(
                     f"loss {record.training_loss:.4f}, validation {record.validation_loss:.4f}, "
