@@ -36,16 +36,8 @@ def parts(tmp_path_factory):
 
 
 def test_two_processes_give_the_losses_of_the_doubled_batch(parts, tmp_path):
-    """17 patches are no multiple of anything: shares differ, every patch counts once. Then it is stopped and goes on."""
-    together = Run.create(tmp_path / "two", *parts, CONFIG)
-    loop = together.epochs()
-    next(loop)
-    assert together.state == "running"
-    loop.close()
-    assert together.state == "stopped"
-    assert not (together.path / "stop").exists()
-    for _ in Run.open(together.path).epochs():
-        pass
+    """17 patches are no multiple of anything: shares differ, every patch counts once."""
+    together = Run.create(tmp_path / "two", *parts, CONFIG).train(progress=False)
     alone = Run.create(tmp_path / "one", *parts, dataclasses.replace(CONFIG, batch_size=4, devices=1))
     alone.train(progress=False)
     assert together.state == "finished"
@@ -55,6 +47,20 @@ def test_two_processes_give_the_losses_of_the_doubled_batch(parts, tmp_path):
         assert ours.validation_accuracy == pytest.approx(theirs.validation_accuracy, abs=1e-5)
         assert ours.learning_rate == theirs.learning_rate
     together.validate()
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_go_on(parts, tmp_path):
+    run = Run.create(tmp_path / "run", *parts, dataclasses.replace(CONFIG, epochs=40))
+    loop = run.epochs()
+    next(loop)
+    assert run.state == "running"
+    loop.close()
+    assert run.state == "stopped"
+    assert not (run.path / "stop").exists()
+    done = len(run.history())
+    assert next(loop := Run.open(run.path).epochs()).epoch == done
+    loop.close()
 
 
 def test_with_batch_statistics_it_says_what_differs(parts):
@@ -69,6 +75,7 @@ def test_with_batch_statistics_it_says_what_differs(parts):
     )
 
 
+@pytest.mark.slow
 def test_a_network_with_batch_statistics_trains_in_two_processes(parts, tmp_path):
     blueprint = Blueprint.unet(layers=1, base_filters=4, reference_scale=2.0, attention=False)
     run = Run.create(tmp_path / "run", blueprint, parts[1], dataclasses.replace(CONFIG, epochs=2, ema=0.9))
@@ -78,6 +85,7 @@ def test_a_network_with_batch_statistics_trains_in_two_processes(parts, tmp_path
     assert run.model() is not None
 
 
+@pytest.mark.slow
 def test_an_error_in_the_processes_reaches_the_caller(parts, tmp_path):
     run = Run.create(tmp_path / "run", *parts, CONFIG)
     (run.path / "last.ckpt").write_bytes(b"nothing")

@@ -78,7 +78,7 @@ def small(tmp_path_factory):
         Node("mass_weighted_density", "destandardize", {}, ("correction",)),
     )
     blueprint = Blueprint(("column_density",), nodes, "mass_weighted_density", "small")
-    config = TrainingConfig(epochs=60, batch_size=2, accumulate=2, ema=0.9, learning_rate=5e-3, device="cpu")
+    config = TrainingConfig(epochs=40, batch_size=2, accumulate=2, ema=0.9, learning_rate=5e-3, device="cpu")
     return blueprint, dataset, config
 
 
@@ -168,8 +168,7 @@ def test_a_disk_that_fills_at_any_write_loses_nothing_reported(
     with pytest.raises(OSError, match="No space left"):
         reported.extend(record.epoch for record in run.epochs())
     with pytest.raises(OSError, match="No space left"):  # and again: it did not spoil anything
-        for record in Run.open(run.path).epochs():
-            reported.append(record.epoch)
+        reported.extend(record.epoch for record in Run.open(run.path).epochs())
     assert disk.hits >= 2
     monkeypatch.undo()
     for line in (run.path / "history.jsonl").read_text().splitlines():

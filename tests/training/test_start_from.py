@@ -31,7 +31,7 @@ def test_weights_are_taken_whole_or_not_at_all(tmp_path, trained, run, dataset, 
                                          r"shape \(8, .*None is taken"):  # fmt: skip
         Run.create(tmp_path / "wide", wider, dataset, config, start_from=trained)
     assert not (tmp_path / "wide").exists()
-    with pytest.raises(ValueError, match="expected a run with a finished epoch, got .* which is new"):
+    with pytest.raises(ValueError, match=r"expected a run with a finished epoch, got .* which is new"):
         Run.create(tmp_path / "new", trained.blueprint, dataset, config, start_from=run)
     with pytest.raises(TypeError, match="start_from: expected a Run or its path, got dict"):
         Run.create(tmp_path / "new", trained.blueprint, dataset, config, start_from={})
