@@ -59,7 +59,8 @@ def test_two_processes_stop_together_and_go_on(parts, tmp_path):
     assert run.state == "stopped"
     assert not (run.path / "stop").exists()
     done = len(run.history())
-    assert next(loop := Run.open(run.path).epochs()).epoch == done
+    loop = Run.open(run.path).epochs()
+    assert next(loop).epoch == done
     loop.close()
 
 
