@@ -140,10 +140,10 @@ class _Loop:
         self.before_batch = before_batch
         self.loss = objective(config.loss, state.model)
         self.rank = state.fabric.global_rank
-        self.network, self.judged = self.prepared(state.model), self.prepared(state.judged)
+        network, self.judged = self.prepared(state.model), self.prepared(state.judged)
         if config.compile:
-            self.network = compiled(self.network, state.fabric.device)
-        self.model, self.optimizer = state.fabric.setup(self.network, state.optimizer, move_to_device=False)
+            network = compiled(network, state.fabric.device)
+        self.model, self.optimizer = state.fabric.setup(network, state.optimizer, move_to_device=False)
 
     def prepared(self, network: nn.Module) -> nn.Module:
         """Return a network that computes in the number format of the configuration."""
@@ -250,14 +250,19 @@ class _Loop:
         if self.config.processes == 1:
             return total, count
         mine = torch.tensor([total, count, stopping is not None], dtype=torch.float64)
-        total, count, stops = self.state.fabric.all_reduce(mine, reduce_op="sum").tolist()
-        if stops:
+        everything, patches, stops = self.state.fabric.all_reduce(mine, reduce_op="sum").tolist()
+        if stops or (np.isfinite(total) and not np.isfinite(everything)):  # who diverged names its patches
             raise StopRequested
-        return total, int(count)
+        return everything, int(patches)
 
     def validate(self, epoch: int) -> tuple[float, float]:
         """Return the mean loss and accuracy over the validation patches."""
-        total, within, seen = 0.0, 0.0, 0
+        total, within = 0.0, 0.0
+        if (
+            self.config.processes > 1
+        ):  # batch statistics are those of each process: process 0 has the last word
+            for buffer in self.state.judged.buffers():
+                torch.distributed.broadcast(buffer, src=0)
         places = batch_positions(len(self.validation), self.config.batch_size)
         mine = [place for number, place in enumerate(places) if number % self.config.processes == self.rank]
         mode = self.config.validation_mode == "training"
@@ -272,7 +277,7 @@ class _Loop:
             valid = (~torch.isnan(target)).flatten(1).sum(dim=1)  # (N,)
             close = (predicted - target).abs() < ACCURACY_TOLERANCE_DEX  # False where the target is NaN
             within += (close.flatten(1).sum(dim=1) / valid).double().sum().item()
-            total, seen = total + loss, seen + len(positions)
+            total += loss
         if self.config.processes > 1:
             sums = torch.tensor([total, within], dtype=torch.float64)
             total, within = self.state.fabric.all_reduce(sums, reduce_op="sum").tolist()
