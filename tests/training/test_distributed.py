@@ -9,7 +9,7 @@ from astropy import units as u
 
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint, Node, build_model
-from polaris_lab.training import Run, TrainingConfig, TrainingState
+from polaris_lab.training import DivergedError, Run, TrainingConfig, TrainingState
 from polaris_lab.training.distributed import batch_statistics_note, process_rank, train_together
 
 CONFIG = TrainingConfig(epochs=3, batch_size=2, learning_rate=5e-3, device="cpu", devices=2)
@@ -92,6 +92,16 @@ def test_an_error_in_the_processes_reaches_the_caller(parts, tmp_path):
     (run.path / "last.ckpt").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"last\.ckpt: expected a checkpoint, got a damaged file"):
         run.train(progress=False)
+    assert run.state == "failed"
+
+
+@pytest.mark.slow
+def test_a_divergence_in_the_processes_names_its_patches(parts, tmp_path):
+    wild = dataclasses.replace(CONFIG, learning_rate=1e30, schedule="constant", gradient_clip=None)
+    run = Run.create(tmp_path / "run", *parts, wild)
+    with pytest.raises(DivergedError, match=r"expected a finite .*the batch held the patches \[") as caught:
+        run.train(progress=False)
+    assert 0 < len(caught.value.patches) <= 4
     assert run.state == "failed"
 
 
