@@ -87,20 +87,26 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) 
     ValueError
         If a tensor is missing, unknown, or of another shape: the error names its node and it.
     """
-    expected = model.state_dict()
-    for name, values in expected.items():
-        wanted = f"{where}: {_node_of(name)}expected the tensor {name!r} of shape {tuple(values.shape)}"
-        if name not in weights:
-            raise ValueError(f"{wanted}, got none: {ANOTHER_BLUEPRINT}")
-        if weights[name].shape != values.shape:
-            raise ValueError(f"{wanted}, got shape {tuple(weights[name].shape)}: {ANOTHER_BLUEPRINT}")
-    for name, values in weights.items():
-        if name not in expected:
-            raise ValueError(
-                f"{where}: {_node_of(name)}expected no tensor {name!r}, got one of shape {tuple(values.shape)}: "
-                f"{ANOTHER_BLUEPRINT}"
-            )
+    wrong = misfits(model, weights)
+    if wrong:
+        raise ValueError(f"{where}: {wrong[0]}: {ANOTHER_BLUEPRINT}")
     model.load_state_dict(weights, strict=True)
+
+
+def misfits(model: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+    """Return, in words, which tensors of a model are missing or have another shape, and which it does not know."""
+    expected, words = model.state_dict(), []
+    for name, values in expected.items():
+        wanted = f"{_node_of(name)}expected the tensor {name!r} of shape {tuple(values.shape)}"
+        if name not in weights:
+            words.append(f"{wanted}, got none")
+        elif weights[name].shape != values.shape:
+            words.append(f"{wanted}, got shape {tuple(weights[name].shape)}")
+    return words + [
+        f"{_node_of(name)}expected no tensor {name!r}, got one of shape {tuple(values.shape)}"
+        for name, values in weights.items()
+        if name not in expected
+    ]
 
 
 def _node_of(tensor: str) -> str:

@@ -16,21 +16,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from polaris_lab.datasets.normalize import SYMMETRIES
-from polaris_lab.training.batches import Patches, augment, batch_positions
-from polaris_lab.training.checkpoints import put_weights
-from polaris_lab.training.loop import (
-    ACCURACY_TOLERANCE_DEX,
-    DivergedError,
-    TrainingState,
-    check_batch_size,
-)
-from polaris_lab.training.settings import (
-    EpochRecord,
-    TrainingConfig,
-    best_record,
-    is_finished,
-    learning_rate,
-)
+from polaris_lab.models.storage import put_weights
+from polaris_lab.training.batches import augment, batch_positions
+from polaris_lab.training.devices import memory_mib, resolved_precision
+from polaris_lab.training.loop import ACCURACY_TOLERANCE_DEX, Source, check_batch_size
+from polaris_lab.training.records import EpochRecord, best_record, is_finished
+from polaris_lab.training.schedules import learning_rate
+from polaris_lab.training.settings import TrainingConfig
+from polaris_lab.training.state import DivergedError, TrainingState
 
 if TYPE_CHECKING:
     from polaris_lab.models import BlueprintModel
@@ -46,6 +39,19 @@ VALIDATION_SAMPLES = 4
 
 LOSSES = ("mse", "auto")
 """Names of the loss that are taken: the defaults, which say nothing, as a generative network has a loss of its own."""
+
+PLAIN_ONLY = (
+    "ema",
+    "accumulate",
+    "input_dropout",
+    "compile",
+    "devices",
+    "num_nodes",
+    "remainder",
+    "step",
+    "validation_mode",
+)
+"""Settings of the plain loop that this one does not follow: another value than the default is refused."""
 
 
 class GenerativeState:
@@ -107,8 +113,8 @@ class GenerativeState:
 
 def fit_generative(
     model: BlueprintModel,
-    training: Patches,
-    validation: Patches,
+    training: Source,
+    validation: Source,
     *,
     config: TrainingConfig,
     state: GenerativeState | None = None,
@@ -145,6 +151,7 @@ def fit_generative(
     --------
     >>> from polaris_lab.models import Blueprint, build_model
     >>> rng = np.random.default_rng(0)
+    >>> from polaris_lab.training import Patches
     >>> maps = 10 ** rng.normal(21, 0.3, (8, 16, 16))
     >>> patches = Patches.from_arrays({"column_density": maps}, maps / 1e18)
     >>> blueprint = Blueprint.preset("flow_matching", layers=1, base_filters=4, reference_scale=2.0)
@@ -176,6 +183,13 @@ def check_generative(model: BlueprintModel, config: TrainingConfig) -> None:
             f"blueprint: expected one output of a generative network, got {list(model.blueprint.outputs)}; "
             "leave extra_outputs out"
         )
+    usual = TrainingConfig()
+    for name in PLAIN_ONLY:
+        if getattr(config, name) != getattr(usual, name):
+            raise ValueError(
+                f"{name}: expected the default {getattr(usual, name)!r} for a generative network, whose loop has a moving "
+                f"average of its own and one step for each batch, got {getattr(config, name)!r}; leave it out"
+            )
     if config.loss not in LOSSES:
         raise ValueError(
             f"loss: expected none to be named for a generative network, which has its own, got {config.loss!r}; "
@@ -188,8 +202,8 @@ class _Loop:
 
     def __init__(
         self,
-        training: Patches,
-        validation: Patches,
+        training: Source,
+        validation: Source,
         config: TrainingConfig,
         state: GenerativeState,
         before_batch: Callable[[int], None],
@@ -220,6 +234,7 @@ class _Loop:
             seconds=time.perf_counter() - start,
             images_per_second=len(self.training) / trained,
             best=best is None or validation_loss < best.validation_loss,
+            memory_mib=round(memory_mib(self.device), 1),
         )
 
     def train(self, epoch: int, rng: np.random.Generator) -> tuple[float, float]:
@@ -268,7 +283,7 @@ class _Loop:
     ) -> Tensor:
         """Return the loss of each image (N,), in the number format of the configuration."""
         inputs = {name: values.to(self.device) for name, values in inputs.items()}
-        low = self.config.precision == "bf16-mixed"
+        low = resolved_precision(self.config.precision, self.device) == "bf16-mixed"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low):
             return model.training_loss(inputs, target.to(self.device), generator)  # (N,)
 
@@ -298,7 +313,7 @@ class _Loop:
         return total / len(self.validation), within / len(self.validation)
 
     def check_finite(
-        self, what: str, value: float, place: tuple[int, int, np.ndarray], patches: Patches
+        self, what: str, value: float, place: tuple[int, int, np.ndarray], patches: Source
     ) -> None:
         """Raise DivergedError unless `value` is finite."""
         if not np.isfinite(value):
