@@ -25,7 +25,6 @@ from polaris_lab.models.convolutions import (
     NormalizedConvolution,
     ResidualBlock,
     initialise,
-    reflected_convolution,
 )
 from polaris_lab.models.registry import register_block
 
@@ -137,8 +136,7 @@ class UNet(nn.Module):
             x = self.upsample[level](x)  # (N, b 2^i, H'/2^i, W'/2^i)
             skip = skips.pop() if self.gates is None else self.gates[level](x, skips.pop())
             x = self.decoder[level](torch.cat([skip, x], dim=1))  # (N, b 2^i, H'/2^i, W'/2^i)
-        x = reflected_convolution(x, self.last.weight, self.last.bias)  # (N, out_channels, H', W')
-        return x[(..., *(slice(length) for length in size))]  # (N, out_channels, H, W)
+        return self.last(x)[(..., *(slice(length) for length in size))]  # (N, out_channels, H, W)
 
     def _check(self, x: Tensor) -> None:
         """Refuse an image of other channels or dimensions, or of a size that must not be padded."""

@@ -161,7 +161,9 @@ def test_bfloat16_is_as_accurate(capsys):
         :, 0
     ].numpy()
     column = 10 ** (21.5 + 0.4 * smooth / smooth.std())  # (64, 32, 32)
-    around = functional.avg_pool2d(torch.from_numpy(np.log10(column))[:, None], 5, 1, 2)[:, 0].numpy()
+    around = functional.avg_pool2d(
+        torch.from_numpy(np.log10(column))[:, None], 5, 1, 2, count_include_pad=False
+    )[:, 0].numpy()
     density = 10 ** (1.4 * np.log10(column) - 27 + 0.8 * (np.log10(column) - around))
     training = Patches.from_arrays({"column_density": column[:48]}, density[:48])
     validation = Patches.from_arrays({"column_density": column[48:]}, density[48:])
