@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pickle
 import secrets
 import warnings
 from collections.abc import Mapping
@@ -57,12 +56,14 @@ def read_checkpoint(path: Path) -> tuple[SimulationConfig, dict[str, Any]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # guesses about foreign files; the error below says enough
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError) as error:
+    except Exception as error:  # foreign bytes make the unpickler fail in any way; each means the same here
         raise ValueError(
             f"{path}: expected the checkpoint of a simulation, got a damaged or foreign file; remove it and start again"
         ) from error
     if not isinstance(content, dict) or content.get("kind") != "simulation":
-        raise ValueError(f"{path}: expected the checkpoint of a simulation, got another file; choose another name")
+        raise ValueError(
+            f"{path}: expected the checkpoint of a simulation, got another file; choose another name"
+        )
     check_schema(content.get("schema"), str(path))
     lost = [key for key in ENTRIES if key not in content]
     if lost:

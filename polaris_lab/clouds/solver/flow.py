@@ -16,6 +16,7 @@ from astropy import units as u
 from torch import Tensor
 
 from polaris_lab.clouds.fields import random_velocity
+from polaris_lab.clouds.memory import check_memory
 from polaris_lab.clouds.simulation import AXES, SimulationCube
 from polaris_lab.clouds.solver.checkpoints import check_same, read_checkpoint, write_checkpoint
 from polaris_lab.clouds.solver.forces import GAIN, STRONGEST, Driving, gravity, jeans_stiffness
@@ -25,6 +26,9 @@ from polaris_lab.clouds.synthetic import sound_speed
 
 CHECKPOINT_SECONDS = 300.0
 """A running simulation writes its state so often, besides when it stops."""
+
+BYTES_A_CELL = {"compiled": 160, "torch": 380}
+"""Memory that a cell takes in single precision, by back end (measured at 128^3); double takes twice."""
 
 FREE_FALL_COURANT = 0.3
 """Share of the time in which the strongest pull moves gas by a cell, that a step may take."""
@@ -61,6 +65,8 @@ class Simulation:
     ------
     ValueError
         If the checkpoint was made with other choices or is damaged, or the back end does not fit the device.
+    MemoryError
+        If the grid would not fit into the memory of the processor, with the number.
 
     Examples
     --------
@@ -86,6 +92,9 @@ class Simulation:
             raise ValueError(
                 f'backend: expected "torch", or "compiled" on the device "cpu", got {backend!r} on {self.device!r}'
             )
+        if self.device.startswith("cpu"):
+            needed = BYTES_A_CELL[self.backend] * config.size**3 * (1 + (config.precision == "double"))
+            check_memory(needed, f"{config.size}^3 cells", "size")
         self._path = None if checkpoint is None else Path(checkpoint)
         self._driving = Driving(config.seed, config.compressive_fraction, config.turnover_time)
         self._stiffness = jeans_stiffness(config.gravity, config.size)
@@ -133,7 +142,9 @@ class Simulation:
     def save(self) -> None:
         """Write the state to the checkpoint, whole or not at all."""
         if self._path is None:
-            raise ValueError("checkpoint: expected a file to write to, got none; open the simulation with checkpoint=...")
+            raise ValueError(
+                "checkpoint: expected a file to write to, got none; open the simulation with checkpoint=..."
+            )
         moment = self._moment
         content = {"step": moment.step, "time": moment.time, "strength": moment.strength}
         arrays = {"modes": torch.from_numpy(moment.modes), "state": moment.state}
@@ -156,7 +167,7 @@ class Simulation:
             mass_drift=float(density.mean(dtype=torch.float64)) - 1.0,
         )
 
-    def cube(self) -> SimulationCube:
+    def cube(self, *, name: str | None = None) -> SimulationCube:
         """Return the cloud as it is now, with what it was made from in its provenance."""
         config, state = self.config, self._moment.state.to("cpu")
         density = (state[0] * config.mean_density_cm3).to(torch.float32).numpy()
@@ -167,7 +178,7 @@ class Simulation:
             cell_size=config.box_size_pc / config.size * u.pc,
             temperature=np.full_like(density, config.flow_temperature_K),
             velocity=dict(zip(AXES, velocity, strict=True)),
-            name=f"simulated cloud {config.seed}",
+            name=name or f"simulated cloud {config.seed}",
             provenance=self._provenance(),
         )
 
@@ -188,14 +199,21 @@ class Simulation:
             "jeans_floor_cm3": self.config.mean_density_cm3 / self._stiffness,
             "backend": f"{self.backend} on {self.device}",
             "polaris_lab": __version__,
-            "versions": {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__},
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "torch": torch.__version__,
+            },
         }
 
     # -- from one moment to the next -----------------------------------------------------------------
 
     def _start(self) -> Moment:
         config = self.config
-        kind = {"dtype": torch.float32 if config.precision == "single" else torch.float64, "device": self.device}
+        kind = {
+            "dtype": torch.float32 if config.precision == "single" else torch.float64,
+            "device": self.device,
+        }
         rng = np.random.default_rng(config.seed)
         velocity = random_velocity(rng, config.size, compressive_fraction=config.compressive_fraction)
         state = torch.ones((4, *velocity.shape[1:]), **kind)
@@ -203,16 +221,31 @@ class Simulation:
         return self._complete(0, 0.0, 1.0, self._driving.first(), state, None)
 
     def _restore(self, content: dict[str, Any]) -> Moment:
-        step, time_reached, strength = int(content["step"]), float(content["time"]), float(content["strength"])
+        step, time_reached, strength = (
+            int(content["step"]),
+            float(content["time"]),
+            float(content["strength"]),
+        )
         state = content["state"].to(self.device)
         return self._complete(step, time_reached, strength, content["modes"].numpy(), state, None)
 
     def _complete(
-        self, step: int, reached: float, strength: float, modes: np.ndarray, state: Tensor, push: Tensor | None
+        self,
+        step: int,
+        reached: float,
+        strength: float,
+        modes: np.ndarray,
+        state: Tensor,
+        push: Tensor | None,
     ) -> Moment:
         """Add what follows from the rest of a moment."""
         push = self._push(state[0], modes, strength, reached) if push is None else push
         speeds, power = signal_speeds(state, self._stiffness_at(reached))
+        if not (float(state[0].amin()) > 0 and all(map(math.isfinite, (*speeds, power)))):
+            raise FloatingPointError(
+                f"step {step}: expected finite gas of positive density, got other values; the state of the step before "
+                "is kept. Lower mach_number or free_fall_times"
+            )
         mach_number = math.sqrt(power / float(state[0].sum(dtype=torch.float64)))
         return Moment(step, reached, strength, modes, state, push, speeds, mach_number)
 
@@ -232,9 +265,17 @@ class Simulation:
         config = self.config
         end = config.quiet_end if moment.time < config.quiet_end else config.end
         pull = float(moment.push.abs().amax())
-        allowed = min(COURANT / (config.size * max(moment.speeds)), FREE_FALL_COURANT / math.sqrt(config.size * pull))
+        allowed = min(
+            COURANT / (config.size * max(moment.speeds)), FREE_FALL_COURANT / math.sqrt(config.size * pull)
+        )
         remains = end - moment.time
-        return remains if remains <= allowed else min(allowed, 0.5 * remains) if remains < 2 * allowed else allowed
+        return (
+            remains
+            if remains <= allowed
+            else min(allowed, 0.5 * remains)
+            if remains < 2 * allowed
+            else allowed
+        )
 
     def _next(self, moment: Moment) -> Moment:
         """Return the moment after one step: half a kick, three sweeps, half a kick with the new forces."""
@@ -252,11 +293,6 @@ class Simulation:
             stiffness=self._stiffness_at(moment.time),
             backend=self.backend,
         )
-        if not bool(torch.isfinite(state).all()) or not float(state[0].amin()) > 0:
-            raise FloatingPointError(
-                f"step {step}: expected finite gas of positive density, got other values; the state of step "
-                f"{moment.step} is kept. Lower mach_number or free_fall_times"
-            )
         modes = self._driving.next(moment.modes, duration, step)
         lack = (config.mach_number - moment.mach_number) / config.mach_number
         strength = min(max(1.0 + GAIN * lack, 0.0), STRONGEST)

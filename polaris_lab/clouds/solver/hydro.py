@@ -25,7 +25,9 @@ LOWEST_CHANGE, HIGHEST_CHANGE = 0.5, 2.0
 """Limits of the factor by which half a step may change the density at a face: it stays positive in any vacuum."""
 
 
-def sweep(state: Tensor, axis: int, ratio: float, *, stiffness: float = 0.0, backend: str = "torch") -> Tensor:
+def sweep(
+    state: Tensor, axis: int, ratio: float, *, stiffness: float = 0.0, backend: str = "torch"
+) -> Tensor:
     """Move gas along one axis for one step.
 
     Parameters
@@ -114,7 +116,12 @@ def _hll(left: Tensor, right: Tensor, stiffness: float) -> Tensor:
 
 
 def advance(
-    state: Tensor, ratio: float, *, order: tuple[int, ...] = (0, 1, 2), stiffness: float = 0.0, backend: str = "torch"
+    state: Tensor,
+    ratio: float,
+    *,
+    order: tuple[int, ...] = (0, 1, 2),
+    stiffness: float = 0.0,
+    backend: str = "torch",
 ) -> Tensor:
     """Sweep along several axes in turn; alternate the order from step to step for second order in time."""
     for axis in order:
