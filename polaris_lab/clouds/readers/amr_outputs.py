@@ -56,8 +56,11 @@ def open_amr(
     Returns
     -------
     AmrCloud
-        Density, velocities, and temperature where there is a pressure; sink particles in ``particles`` when yt
-        offers them.
+        Density, velocities, and temperature where there is a pressure. ``particles`` holds tables of what lies beside the
+        gas, with positions [pc] from the corner of the box, velocities [km/s] and masses [Msun]: of RAMSES the sinks of
+        ``sink_*.csv`` ("sink_csv") or ``sink_*.out*`` ("sink") and the stars of ``part_*`` ("star"), all three tested;
+        of other codes what yt calls sink, star, core or cores, untested. The test particles around RAMSES sinks, dark
+        matter and tracers are left out, and catalogues that yt does not read (halo finders, HOP, ...) as well.
 
     Raises
     ------
