@@ -70,7 +70,9 @@ def map_grid(
     (2, True)
     """
     if not isinstance(maps, Mapping) or not maps:
-        raise ValueError(f'maps: expected maps by their names, such as {{"burgers": array}}, got {maps!r:.80}')
+        raise ValueError(
+            f'maps: expected maps by their names, such as {{"burgers": array}}, got {maps!r:.80}'
+        )
     if isinstance(columns, bool) or not isinstance(columns, int | np.integer) or columns < 1:
         raise ValueError(f"columns: expected a whole number from 1 up, got {columns!r}")
     arrays = {name: _check_map(values, name) for name, values in maps.items()}
@@ -101,5 +103,7 @@ def _pixel_sizes(arrays: Mapping[str, Any], given: Any) -> dict[str, float | Non
         return dict.fromkeys(arrays, given)
     lost = [name for name in arrays if name not in given]
     if lost:
-        raise ValueError(f"pixel_size_pc: expected the pixel size of {lost[0]!r}, got those of {sorted(given)}")
+        raise ValueError(
+            f"pixel_size_pc: expected the pixel size of {lost[0]!r}, got those of {sorted(given)}"
+        )
     return {name: given[name] for name in arrays}

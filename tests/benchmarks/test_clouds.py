@@ -116,7 +116,9 @@ def test_solver_sweeps(against):
 
     tensor = torch.from_numpy(state)
     difference = advance(tensor, 0.03, backend="compiled").numpy() - plain()
-    assert abs(difference).mean() < 0.02 * abs(state).mean()  # the same scheme, the half step rounded otherwise
+    assert (
+        abs(difference).mean() < 0.02 * abs(state).mean()
+    )  # the same scheme, the half step rounded otherwise
     for backend, least in (("compiled", 3), ("torch", 0.5)):
         found = against(
             f"three sweeps of 64^3, {backend}",

@@ -339,3 +339,32 @@ def test_what_is_not_tested_says_so(output, monkeypatch):
     monkeypatch.setattr(amr_outputs, "TESTED", ("athena_pp",))
     with pytest.warns(UserWarning, match="read through yt as 'ramses', which this package does not test"):
         lab.clouds.open_amr(output)
+
+
+def test_particles_are_no_grid(tmp_path, yt_here):
+    """A Gadget snapshot, which yt reads: it has no cells."""
+    count = np.array([50, 0, 0, 0, 0, 0])
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "snap_000.hdf5", "w") as file:
+        header = {"NumPart_ThisFile": count, "NumPart_Total": count, "NumPart_Total_HighWord": 0 * count}
+        header |= {
+            "MassTable": np.zeros(6),
+            "Time": 0.1,
+            "Redshift": 0.0,
+            "BoxSize": 1.0,
+            "NumFilesPerSnapshot": 1,
+        }
+        header |= {"Omega0": 0.0, "OmegaLambda": 0.0, "HubbleParam": 1.0, "Flag_Sfr": 0, "Flag_Cooling": 0}
+        file.create_group("Header").attrs.update(
+            {**header, "Flag_StellarAge": 0, "Flag_Metals": 0, "Flag_Feedback": 0}
+        )
+        gas = file.create_group("PartType0")
+        for name in ("Coordinates", "Velocities"):
+            gas[name] = rng.random((50, 3))
+        for name in ("Masses", "Density", "InternalEnergy", "SmoothingLength"):
+            gas[name] = np.full(50, 0.1)
+        gas["ParticleIDs"] = np.arange(50)
+    with pytest.raises(
+        ValueError, match="expected gas in the cells of a grid, got an output of the kind 'gadget_hdf5'"
+    ):
+        lab.clouds.open_amr(tmp_path / "snap_000.hdf5")

@@ -86,7 +86,9 @@ def test_a_catalogue_without_a_sink_yet(output):
 def test_a_catalogue_that_is_cut_off(output):
     text = HEAD + rows(SINKS)
     (output / "sink_00002.csv").write_text(text[:-30])
-    with pytest.raises(ValueError, match=r"sink_00002.csv: expected a catalogue with msink, x, y, z .*cut off"):
+    with pytest.raises(
+        ValueError, match=r"sink_00002.csv: expected a catalogue with msink, x, y, z .*cut off"
+    ):
         lab.clouds.open_amr(output)
 
 

@@ -58,7 +58,11 @@ def test_missing_pixels_do_not_set_the_scale():
         (np.ones((4, 4)), {}, "maps: expected maps by their names"),
         ({"cube": np.ones((2, 3, 4))}, {}, r"cube: expected a map with axes \(y, x\), got shape \(2, 3, 4\)"),
         ({"a": np.ones((4, 4))}, {"columns": 0}, "columns: expected a whole number from 1 up, got 0"),
-        ({"a": np.ones((4, 4))}, {"pixel_size_pc": {"b": 1}}, "pixel_size_pc: expected the pixel size of 'a'"),
+        (
+            {"a": np.ones((4, 4))},
+            {"pixel_size_pc": {"b": 1}},
+            "pixel_size_pc: expected the pixel size of 'a'",
+        ),
         ({"a": np.ones((4, 4))}, {"clim": (2, 1)}, "clim: expected two growing numbers"),
     ],
 )

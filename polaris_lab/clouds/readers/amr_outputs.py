@@ -79,7 +79,13 @@ def open_amr(
         warnings.simplefilter("ignore")  # yt's own, of its dependencies
         dataset = _load(entry, units_override)
         kind = str(dataset.dataset_type)
-        cloud = _leaves(dataset, path, mass_per_hydrogen, mean_molecular_weight, name)
+        try:
+            cloud = _leaves(dataset, path, mass_per_hydrogen, mean_molecular_weight, name)
+        except _yt_errors() as error:
+            raise ValueError(
+                f"{path}: expected gas in the cells of a grid, got an output of the kind {kind!r} that has none (particles, a "
+                f"moving mesh): {str(error)[:200]}; put it on a grid with its own tools first"
+            ) from error
     if kind not in TESTED:
         warnings.warn(
             f"{path}: read through yt as {kind!r}, which this package does not test; compare mass and extent with what you "
@@ -88,6 +94,12 @@ def open_amr(
             stacklevel=2,
         )
     return cloud
+
+
+def _yt_errors() -> type[Exception]:
+    from yt.utilities.exceptions import YTException
+
+    return YTException
 
 
 def _load(entry: Path, units_override: Mapping[str, Any] | None) -> Any:

@@ -104,7 +104,7 @@ def simulate(
 
     Notes
     -----
-    The defaults take about 6 processor minutes at 128^3, 20 s at 64^3. The first call after installation compiles for some
+    The defaults take 4 processor minutes at 128^3, 20 s at 64^3, and 160 bytes of memory a cell. The first call after installation compiles for some
     13 s more.
 
     References
