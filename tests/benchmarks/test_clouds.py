@@ -1,5 +1,7 @@
 """Making clouds, and opening and projecting a large one."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -146,3 +148,29 @@ def test_simulate(capsys):
     with capsys.disabled():
         print(f"\n  simulate 64^3, gas, gravity and driving: {rate:.3g} cells a processor second")
     assert rate > 2.1e6
+
+
+def peak(size: int) -> None:
+    """Print the largest memory [bytes a cell] that a flow of a few steps takes beyond the program itself."""
+    import re
+    from pathlib import Path
+
+    def largest() -> int:
+        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()).group(1))
+
+    lab.synthetic_cloud(16)
+    before = largest()
+    lab.synthetic_cloud(size, turnover_times=0.02, free_fall_times=0.01)
+    print((largest() - before) / size**3)
+
+
+def test_memory_at_256(benchmark, capsys):
+    """A cloud of 256^3 cells takes no more memory a cell than a small one: 1.6 GB."""
+    code = "import sys, runpy; runpy.run_path(sys.argv[1])['peak'](256)"
+    command = [sys.executable, "-c", code, __file__]
+    answer = benchmark.pedantic(
+        lambda: subprocess.run(command, capture_output=True, text=True, check=True), rounds=1
+    )
+    with capsys.disabled():
+        print(f"\n  burgers 256^3: largest memory {float(answer.stdout):.0f} bytes a cell")
+    assert float(answer.stdout) < 110
