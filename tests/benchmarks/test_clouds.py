@@ -17,7 +17,9 @@ def reference_field(size: int) -> np.ndarray:
     k = np.fft.fftfreq(size) * size
     wave = np.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + np.arange(size // 2 + 1) ** 2)
     wave[0, 0, 0] = np.inf
-    field = np.fft.irfftn(np.fft.rfftn(rng.normal(size=(size,) * 3)) * wave**-1.7, s=(size,) * 3, axes=(0, 1, 2))
+    field = np.fft.irfftn(
+        np.fft.rfftn(rng.normal(size=(size,) * 3)) * wave**-1.7, s=(size,) * 3, axes=(0, 1, 2)
+    )
     order = np.argsort(field, axis=None)
     result = np.empty(field.size)
     result[order] = np.sort(rng.lognormal(0, 1.25, field.size))
@@ -133,7 +135,7 @@ def test_solver_sweeps(against, backend, least):
     assert found > least
 
 
-def test_simulate(capsys):
+def test_simulate(benchmark, capsys):
     """Whole steps of 64^3 with driving and gravity, in cells a processor second (the prototype: 2.1e6)."""
     from polaris_lab.clouds import Simulation, SimulationConfig
 
@@ -142,8 +144,7 @@ def test_simulate(capsys):
     for _ in range(3):  # compile
         next(steps)
     start = time.process_time()
-    for _ in range(10):
-        next(steps)
+    benchmark.pedantic(lambda: [next(steps) for _ in range(10)], rounds=1)
     rate = 10 * 64**3 / (time.process_time() - start)
     with capsys.disabled():
         print(f"\n  simulate 64^3, gas, gravity and driving: {rate:.3g} cells a processor second")

@@ -297,3 +297,16 @@ def test_driving(compressive_fraction):
     assert np.array_equal(
         driving.next(modes, 0.05, 7), Driving(1, compressive_fraction, 0.1).next(modes, 0.05, 7)
     )
+
+
+def test_everything_stays_on_the_device_of_the_state():
+    """PyTorch's meta device computes no numbers but refuses to mix devices, as a GPU does."""
+    state = torch.ones(4, 8, 8, 8, device="meta")
+    driving = Driving(1, 0.3, 0.1)
+    for result in (
+        sweep(state, 1, 0.1, stiffness=0.2),
+        gravity(state[0], 10.0),
+        driving.force(driving.first(), state[0]),
+    ):
+        assert result.device.type == "meta"
+        assert result.shape[1:] == (8, 8, 8)

@@ -13,7 +13,7 @@ from widgets.html_report import Figure, Section, write_report
 
 pytestmark = pytest.mark.browser
 
-SIZE = int(os.environ.get("POLARIS_LAB_SIX_CLOUDS", "48"))
+SIZE = int(os.environ.get("POLARIS_LAB_SIX_CLOUDS", "32"))
 """Cells of the clouds that are made here; 128 gives the picture to look at."""
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import secrets
+import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from polaris_lab.clouds.solver.settings import SimulationConfig
-from polaris_lab.config import check_schema, from_dict, to_dict
+from polaris_lab.config import check_schema, from_dict, to_dict, write_bytes
 
 SCHEMA = 1
 """Version of the file's layout."""
@@ -23,18 +22,10 @@ ENTRIES = ("config", "step", "time", "strength", "modes", "state")
 
 
 def write_checkpoint(path: Path, config: SimulationConfig, content: Mapping[str, Any]) -> None:
-    """Write a state to a file, whole or not at all, without a second copy of it in memory."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            torch.save({"kind": "simulation", "schema": SCHEMA, "config": to_dict(config), **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Write a state to a file, whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save({"kind": "simulation", "schema": SCHEMA, "config": to_dict(config), **content}, buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def read_checkpoint(path: Path) -> tuple[SimulationConfig, dict[str, Any]]:

@@ -264,18 +264,14 @@ class Simulation:
         """Return the next step: what waves and pulls allow, or what remains until gravity sets in or the end."""
         config = self.config
         end = config.quiet_end if moment.time < config.quiet_end else config.end
+        allowed = COURANT / (config.size * max(moment.speeds))
         pull = float(moment.push.abs().amax())
-        allowed = min(
-            COURANT / (config.size * max(moment.speeds)), FREE_FALL_COURANT / math.sqrt(config.size * pull)
-        )
+        if pull > 0:
+            allowed = min(allowed, FREE_FALL_COURANT / math.sqrt(config.size * pull))
         remains = end - moment.time
         return (
-            remains
-            if remains <= allowed
-            else min(allowed, 0.5 * remains)
-            if remains < 2 * allowed
-            else allowed
-        )
+            remains if remains <= allowed else min(allowed, 0.5 * remains)
+        )  # no sliver of a step at the end
 
     def _next(self, moment: Moment) -> Moment:
         """Return the moment after one step: half a kick, three sweeps, half a kick with the new forces."""
