@@ -122,6 +122,8 @@ def test_times_may_be_quantities():
     )
     assert records[-1].time_Myr == pytest.approx(0.55)
     assert records[-1].turnover_times == pytest.approx(0.5 * 8 * 0.18824 * 1.02271 / 3.2, rel=1e-3)
+    plain = lab.clouds.solver.cloud.configure(16, turnover_times=u.Quantity(0.5), free_fall_times=0)
+    assert plain.turnover_times == 0.5
     with pytest.raises(u.UnitsError, match="turnover_times"):
         simulate(16, turnover_times=2 * u.pc)
 
@@ -257,6 +259,8 @@ def test_gas_that_breaks_is_an_error_and_the_state_is_kept(tmp_path, monkeypatch
         ({"precision": "half"}, ValueError, 'precision: expected "single" or "double"'),
         ({"backend": "cuda"}, ValueError, 'backend: expected "torch", or "compiled"'),
         ({"backend": "compiled", "device": "cuda"}, ValueError, 'backend: expected "torch", or "compiled"'),
+        ({"device": "gpu9"}, ValueError, 'device: expected one that PyTorch finds here, such as "cpu", got'),
+        ({"device": "cuda:77"}, ValueError, "device: expected one that PyTorch finds here"),
         (
             {"size": 100_000},
             MemoryError,

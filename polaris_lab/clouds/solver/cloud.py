@@ -176,6 +176,8 @@ def configure(
     )
     units = {"turnover_times": config.turnover_time, "free_fall_times": config.free_fall_time}
     for key, value in durations.items():
-        if isinstance(value, u.Quantity) and value.unit != u.dimensionless_unscaled:
+        if isinstance(value, u.Quantity) and value.unit.physical_type == "dimensionless":
+            durations[key] = float(value.to_value(u.dimensionless_unscaled))
+        elif isinstance(value, u.Quantity):
             durations[key] = to_unit(value, u.Myr, key) / (units[key] * config.sound_crossing_Myr)
     return replace(config, **durations)

@@ -64,7 +64,8 @@ class Simulation:
     Raises
     ------
     ValueError
-        If the checkpoint was made with other choices or is damaged, or the back end does not fit the device.
+        If the checkpoint was made with other choices or is damaged, or the device is not there, or the back end does not
+        fit it.
     MemoryError
         If the grid would not fit into the memory of the processor, with the number.
 
@@ -92,6 +93,12 @@ class Simulation:
             raise ValueError(
                 f'backend: expected "torch", or "compiled" on the device "cpu", got {backend!r} on {self.device!r}'
             )
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f'device: expected one that PyTorch finds here, such as "cpu", got {device!r}: {str(error)[:100]}'
+            ) from error
         if self.device.startswith("cpu"):
             needed = BYTES_A_CELL[self.backend] * config.size**3 * (1 + (config.precision == "double"))
             check_memory(needed, f"{config.size}^3 cells", "size")
