@@ -9,7 +9,7 @@ import holoviews as hv
 import numpy as np
 
 from widgets.axes import bokeh_options
-from widgets.maps import _check_map, _limits, sky_map
+from widgets.maps import check_map, colour_limits, sky_map
 
 
 def map_grid(
@@ -75,9 +75,9 @@ def map_grid(
         )
     if isinstance(columns, bool) or not isinstance(columns, int | np.integer) or columns < 1:
         raise ValueError(f"columns: expected a whole number from 1 up, got {columns!r}")
-    arrays = {name: _check_map(values, name) for name, values in maps.items()}
+    arrays = {name: check_map(values, name) for name, values in maps.items()}
     sizes = _pixel_sizes(arrays, pixel_size_pc)
-    limits = _limits(_sample(arrays, log), log, clim)
+    limits = colour_limits(_sample(arrays, log), log, clim)
     images = []
     for number, (name, values) in enumerate(arrays.items()):
         image = sky_map(

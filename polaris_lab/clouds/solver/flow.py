@@ -23,6 +23,7 @@ from polaris_lab.clouds.solver.forces import GAIN, STRONGEST, Driving, gravity, 
 from polaris_lab.clouds.solver.hydro import BACKENDS, COURANT, advance, default_backend, signal_speeds
 from polaris_lab.clouds.solver.settings import METHOD, STATEMENT, SimulationConfig, SimulationRecord
 from polaris_lab.clouds.synthetic import sound_speed
+from polaris_lab.config import to_dict
 
 CHECKPOINT_SECONDS = 300.0
 """A running simulation writes its state so often, besides when it stops."""
@@ -192,7 +193,6 @@ class Simulation:
     def _provenance(self) -> dict[str, Any]:
         """Return the stamp; no date in it, so that equal simulations give equal cubes, stamp included."""
         from polaris_lab import __version__
-        from polaris_lab.config import to_dict
 
         return {
             "source": "simulation",
@@ -228,13 +228,10 @@ class Simulation:
         return self._complete(0, 0.0, 1.0, self._driving.first(), state, None)
 
     def _restore(self, content: dict[str, Any]) -> Moment:
-        step, time_reached, strength = (
-            int(content["step"]),
-            float(content["time"]),
-            float(content["strength"]),
+        modes, state = content["modes"].numpy(), content["state"].to(self.device)
+        return self._complete(
+            int(content["step"]), float(content["time"]), float(content["strength"]), modes, state, None
         )
-        state = content["state"].to(self.device)
-        return self._complete(step, time_reached, strength, content["modes"].numpy(), state, None)
 
     def _complete(
         self,
@@ -276,9 +273,9 @@ class Simulation:
         if pull > 0:
             allowed = min(allowed, FREE_FALL_COURANT / math.sqrt(config.size * pull))
         remains = end - moment.time
-        return (
-            remains if remains <= allowed else min(allowed, 0.5 * remains)
-        )  # no sliver of a step at the end
+        if remains <= allowed:
+            return remains
+        return min(allowed, 0.5 * remains)  # no sliver of a step at the end
 
     def _next(self, moment: Moment) -> Moment:
         """Return the moment after one step: half a kick, three sweeps, half a kick with the new forces."""
