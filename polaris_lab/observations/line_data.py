@@ -85,7 +85,35 @@ def on_map(
     velocity: u.Quantity | None = None,
     cube_beam: u.Quantity | None = None,
 ) -> ObservedLine:
-    """Bring a line cube to the grid, the beam and the channels of a map (see :meth:`Observation.with_line`)."""
+    """Bring a line cube to the grid, the beam and the channels of a map.
+
+    Parameters
+    ----------
+    observation : Observation
+        The map; its beam must be known.
+    cube : PPVCube
+        With celestial coordinates, finer than the map.
+    line : Line, optional
+        What it shows; by default what it says itself.
+    efficiency : float
+        Main-beam efficiency that divides T_A*; 1 for T_mb.
+    v_lsr : Quantity, optional
+        Velocity of the cloud, which becomes 0; by default the centroid of the mean spectrum above half its peak.
+    velocity : Quantity, optional
+        Channel centres to reach, such as those of a training set; by default the cube's.
+    cube_beam : Quantity, optional
+        Beam of the cube (full width at half maximum), where its header does not say.
+
+    Returns
+    -------
+    ObservedLine
+
+    Raises
+    ------
+    ValueError
+        If the cube lies elsewhere, a beam is unknown, the cube's is wider than the map's, the line is not named, the
+        efficiency is no fraction, or the channels lie outside those observed.
+    """
     line = cube.line if line is None else line
     if not isinstance(line, Line):
         raise ValueError(

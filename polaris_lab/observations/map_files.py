@@ -1,4 +1,4 @@
-"""Writing a map of column density as FITS."""
+"""A map of column density in words, and as a FITS file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from astropy.io import fits
 
 from polaris_lab.config import write_bytes
@@ -34,3 +35,23 @@ def write_map(observation: Observation, path: str | Path, *, overwrite: bool = F
     buffer = io.BytesIO()
     fits.PrimaryHDU(values, header).writeto(buffer)
     return write_bytes(path, buffer.getvalue())
+
+
+def describe(observation: Observation) -> list[tuple[str, str]]:
+    """Return what the map says of itself: (label, text) pairs."""
+    rows, columns = observation.shape
+    valid = np.isfinite(observation.column_density)
+    low, high = np.nanmin(observation.column_density), np.nanmax(observation.column_density)
+    law = observation.conversion_law
+    pairs = [
+        (
+            "grid",
+            f'{rows} x {columns} pixels of {observation.pixel_size_arcsec:.4g}" = {observation.pixel_size_pc:.4g} pc '
+            f"at {observation.distance_pc:.4g} pc",
+        ),
+        ("column density", f"N_H {low:.3g} .. {high:.3g} cm^-2 ({law})"),
+        ("blank", f"{valid.size - int(valid.sum())} blank"),
+    ]
+    if observation.beam_arcsec is not None:
+        pairs.insert(1, ("beam", f'beam {observation.beam_arcsec:.4g}"'))
+    return pairs

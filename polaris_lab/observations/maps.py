@@ -17,11 +17,13 @@ from astropy.wcs import WCS
 from polaris_lab.observations.blanks import mark_spikes
 from polaris_lab.observations.errors import column_error
 from polaris_lab.observations.headers import header_beam, pixel_scale, read_image, read_values
+from polaris_lab.observations.map_files import describe, write_map
 from polaris_lab.observations.opening import distance_in_pc, hydrogen_nuclei
 from polaris_lab.observations.species import SPECIES, check_species, conversion
 from polaris_lab.units import positive
 
 if TYPE_CHECKING:
+    from polaris_lab.clouds import SimulationCube
     from polaris_lab.observations.line_data import ObservedLine
     from polaris_lab.radiative_transfer import Line, PPVCube
 
@@ -140,6 +142,7 @@ class Observation:
         self._column_density, self.spikes = mark_spikes(nuclei, factor=spikes, where=where)
         self._error = column_error(error, nuclei, values, unit, self.header, where)
         self.line: ObservedLine | None = None
+        self.truth: np.ndarray | None = None
         self._scale = pixel_scale(wcs, self.shape)
         self._beam_arcsec = (
             header_beam(self.header, pixel_arcsec=self.pixel_size_arcsec, where=where)
@@ -214,6 +217,27 @@ class Observation:
             **choices,
         )
 
+    @classmethod
+    def from_cube(
+        cls,
+        cube: SimulationCube,
+        *,
+        distance: u.Quantity,
+        beam: u.Quantity | None = None,
+        noise: float = 0.0,
+        **choices: Any,
+    ) -> Observation:
+        """Observe a simulated cloud (:func:`~polaris_lab.observations.observe_cube` explains every choice).
+
+        `beam` is a full width at half maximum, an angle or a length; `noise` the rms of a pixel as a fraction of the
+        median. :attr:`truth` then holds the mass-weighted density behind the beam [cm^-3].
+        """
+        from polaris_lab.observations.simulate import observe_cube
+
+        seen = observe_cube(cube, distance=distance, beam_fwhm=beam, noise=noise, **choices)
+        seen.observation.truth = seen.density
+        return seen.observation
+
     # -- what it holds -------------------------------------------------------------------------------
 
     @property
@@ -282,33 +306,10 @@ class Observation:
         velocity: u.Quantity | None = None,
         cube_beam: u.Quantity | None = None,
     ) -> Observation:
-        """Return this map with a line cube beside it, brought to its grid, its beam and to given channels.
+        """Return this map with a line cube beside it, on its grid, its beam and given channels.
 
-        Parameters
-        ----------
-        cube : PPVCube
-            With celestial coordinates, finer than the map.
-        line : Line, optional
-            What it shows; by default what it says itself.
-        efficiency : float
-            Main-beam efficiency that divides T_A*; 1 for T_mb.
-        v_lsr : Quantity, optional
-            Velocity of the cloud, which becomes 0; by default the centroid of the mean spectrum above half its peak.
-        velocity : Quantity, optional
-            Channel centres to reach, such as those of a training set; by default the cube's.
-        cube_beam : Quantity, optional
-            Beam of the cube (full width at half maximum), where its header does not say.
-
-        Returns
-        -------
-        Observation
-            Its :attr:`line` is an :class:`~polaris_lab.observations.line_data.ObservedLine`.
-
-        Raises
-        ------
-        ValueError
-            If the cube lies elsewhere, a beam is unknown, the cube's is wider than the map's, the line is not named, the
-            efficiency is no fraction, or the channels lie outside those observed.
+        Its :attr:`line` is an :class:`~polaris_lab.observations.line_data.ObservedLine`;
+        :func:`~polaris_lab.observations.line_data.on_map` explains the arguments and what is refused.
         """
         from polaris_lab.observations.line_data import on_map
 
@@ -352,7 +353,7 @@ class Observation:
         new = copy.copy(self)
         new._column_density, new._error = column_density, error
         new.spikes = np.zeros(column_density.shape, bool)
-        new.line = None  # a line cube lies on the pixels of one map
+        new.line = new.truth = None  # they lie on the pixels of one map
         if wcs is not None:
             new.wcs = wcs
             new._scale = pixel_scale(wcs, column_density.shape)
@@ -370,39 +371,18 @@ class Observation:
         FileExistsError
             If the file exists and `overwrite` is not set.
         """
-        from polaris_lab.observations.map_files import write_map
-
         return write_map(self, path, overwrite=overwrite)
 
     # -- words ---------------------------------------------------------------------------------------
 
-    def _lines(self) -> list[tuple[str, str]]:
-        """Return what the map says of itself: (label, text) pairs."""
-        rows, columns = self.shape
-        valid = np.isfinite(self._column_density)
-        low, high = np.nanmin(self._column_density), np.nanmax(self._column_density)
-        law = self._law.law
-        pairs = [
-            (
-                "grid",
-                f'{rows} x {columns} pixels of {self.pixel_size_arcsec:.4g}" = {self.pixel_size_pc:.4g} pc '
-                f"at {self._distance_pc:.4g} pc",
-            ),
-            ("column density", f"N_H {low:.3g} .. {high:.3g} cm^-2 ({law})"),
-            ("blank", f"{valid.size - int(valid.sum())} blank"),
-        ]
-        if self._beam_arcsec is not None:
-            pairs.insert(1, ("beam", f'beam {self._beam_arcsec:.4g}"'))
-        return pairs
-
     def __repr__(self) -> str:
         """Say shape, pixel, distance, range and blanks, in one line."""
         title = f"{self.name!r}: " if self.name else ""
-        return f"Observation({title}" + "; ".join(text for _, text in self._lines()) + ")"
+        return f"Observation({title}" + "; ".join(text for _, text in describe(self)) + ")"
 
     def _repr_html_(self) -> str:
         cells = "".join(
             f'<tr><th style="text-align:left">{escape(label)}</th><td style="text-align:left">{escape(text)}</td></tr>'
-            for label, text in self._lines()
+            for label, text in describe(self)
         )
         return f"<table><caption><b>Observation</b> {escape(self.name or 'unnamed')}</caption>{cells}</table>"
