@@ -14,6 +14,7 @@ from widgets.curves import (
 )
 from widgets.emission import centroid_map, channel_maps, integrated_map, line_of_sight, ray_tracing, spectrum
 from widgets.kan_curves import learned_curves
+from widgets.map_grids import map_grid
 from widgets.maps import correlation, sky_map, spatial_error
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
 
@@ -30,6 +31,7 @@ __all__ = [
     "learning_rate_curve",
     "line_of_sight",
     "loss_curves",
+    "map_grid",
     "ray_tracing",
     "residual_bands",
     "residual_violins",

@@ -37,6 +37,8 @@ from polaris_lab.training.checkpoints import (
     weights_epoch,
 )
 from polaris_lab.training.lock import holder, lock
+from polaris_lab.training.records import EpochRecord, best_record
+from polaris_lab.training.settings import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
