@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "ensembles",
         "folder",
         "generative",
+        "loading",
         "lock",
         "loop",
         "losses",

@@ -329,20 +329,9 @@ class Run:
         ValueError
             If no epoch is finished, or the weights do not match the blueprint: the error names the tensor.
         """
-        from polaris_lab.models import build_model
-        from polaris_lab.models.storage import put_weights
-        from polaris_lab.training.checkpoints import load_weights, weights_metadata
+        from polaris_lab.training.loading import best_model
 
-        path = self.path / files.WEIGHTS
-        if not path.exists():
-            raise ValueError(
-                f"{self.path}: expected a run with a finished epoch, got one that is {self.state}; train it first: "
-                f"Run.open({str(self.path)!r}).train()"
-            )
-        model = build_model(self.blueprint)
-        put_weights(model, load_weights(path), where=str(path))
-        files.check_blueprint(self.path, weights_metadata(path).get("blueprint"), path)
-        return model.eval()
+        return best_model(self)
 
     def validate(self) -> tuple[np.ndarray, np.ndarray]:
         """Predict every validation patch once with the best weights, and write validation.json.
