@@ -26,16 +26,18 @@ class Look(NamedTuple):
     words: str
     colour: str
     marker: str
+    opacity: float
+    """Of the outlines of their windows: there are many of the first."""
     meaning: str
 
 
 LOOKS = {
-    "too close": Look("overlaps", style.ORANGE, "x", "nearer to a kept patch than the minimum distance"),
-    "too diffuse": Look("too diffuse", style.GREEN, "triangle", "too many pixels below the low-density cut"),
-    "across the slab": Look("across the slab", style.PURPLE, "diamond", "would mix training and validation gas"),
-    "score": Look("score refused", style.VERMILION, "square", "not drawn with the probability f(s)"),
-    "repacked": Look("jammed", style.NEUTRAL, "hex", "given up for a layout that holds more patches"),
-    "accepted": Look("kept", style.BLUE, "circle", "goes into the training set"),
+    "too close": Look("overlaps", style.ORANGE, "x", 0.05, "nearer to a kept patch than the minimum distance"),
+    "too diffuse": Look("too diffuse", style.GREEN, "triangle", 0.3, "too many pixels below the low-density cut"),
+    "across the slab": Look("across the slab", style.PURPLE, "diamond", 0.1, "would mix training and validation gas"),
+    "score": Look("score refused", style.VERMILION, "square", 0.4, "not drawn with the probability f(s)"),
+    "repacked": Look("jammed", style.NEUTRAL, "hex", 0.5, "given up for a layout that holds more patches"),
+    "accepted": Look("kept", style.BLUE, "circle", 1.0, "goes into the training set"),
 }  # fmt: skip
 """By fate, from the least to the most important: the last is drawn on top."""
 
@@ -79,11 +81,11 @@ class FaceFigure:
             kept = fate == "accepted"
             window = self.figure.rect(
                 "x", "y", 1, 1, source=source, fill_alpha=0, line_color=look.colour,
-                line_alpha=1.0 if kept else 0.18, line_width=2.5 if kept else 1,
+                line_alpha=look.opacity, line_width=2.5 if kept else 1,
             )  # fmt: skip
             mark = self.figure.scatter(
-                "x", "y", source=source, marker=look.marker, size=8 if kept else 4.5, color=look.colour,
-                line_color="white" if kept else look.colour, alpha=1.0 if kept else 0.75,
+                "x", "y", source=source, marker=look.marker, size=9 if kept else 4, color=look.colour,
+                line_color="white" if kept else look.colour, alpha=1.0 if kept else 0.8,
             )  # fmt: skip
             for renderer in (window, mark):
                 renderer.selection_glyph = renderer.nonselection_glyph = None
@@ -167,7 +169,8 @@ class FaceFigure:
             f"Line of sight {self._axis}", f"{across} [pc]", f"{along} [pc]", frame=frame,
             x_range=(0, columns * self._pixel), y_range=(0, rows * self._pixel),
         )  # fmt: skip
-        mapper = LogColorMapper(palette=Greys256[::-1], low=low, high=high, nan_color=style.MISSING)
+        # the darkest greys would hide dark windows
+        mapper = LogColorMapper(palette=Greys256[:90:-1], low=low, high=high, nan_color=style.MISSING)
         figure.image(
             [small.astype(np.float32)], x=0, y=0, dw=columns * self._pixel, dh=rows * self._pixel,
             color_mapper=mapper,

@@ -62,9 +62,10 @@ def code(source: str, config: PatchConfig, candidate: int | None, dataset: str) 
         if getattr(config, field.name) != field.default
     }
     choices = ", ".join(f"{name}={value!r}" for name, value in changed.items())
-    chosen = "" if candidate is None else f", candidate={candidate}"
+    chosen = "" if not candidate else f", candidate={candidate}"
     lines = [
         "import polaris_lab as lab",
+        *(["from astropy import units as u"] if "* u." in source else []),
         "from widgets import TrainingSetInspector",
         "",
         f"cube = {source}",
@@ -90,7 +91,12 @@ def state(proposals: Any, error: str) -> tuple[str, str, str]:
                 "distance, or raise the low-density cut."
             ),
         )
-    first, *notes = proposals.summary().splitlines()
+    split = proposals.accepted["split"].tolist()
+    first = (
+        f"{sum(counts.values())} candidates on {len(proposals.faces)} faces; kept are {split.count('training')} patches "
+        f"for training and {split.count('validation')} for validation"
+    )
+    notes = [note[0].upper() + note[1:] for note in proposals.summary().splitlines()[1:]]
     return "success", f"{counts['accepted']} patches kept", plain(". ".join([first, *notes]) + ".")
 
 

@@ -140,9 +140,7 @@ class JointFigure:
         self._mapper.high = max(10, int(counts.max()))
         value = _correlation(counts, *self._centres)
         known = "undefined" if value is None else f"{value:.2f}"
-        self.figure.title.text = (
-            f"Density and column density of the kept set: r = {known} (of the logarithms)"
-        )
+        self.figure.title.text = f"Kept patches: r = {known} between log ⟨n_H⟩_M and log N_H"
         return value
 
 

@@ -13,12 +13,21 @@ import panel_material_ui as pmui
 import param
 
 from polaris_lab.datasets import PatchConfig, propose_patches
-from widgets import candidate_figures, dataset_job, inspector_words, parts, patch_figures, shell, workspace
+from widgets import (
+    candidate_figures,
+    dataset_job,
+    inspector_controls,
+    inspector_words,
+    parts,
+    patch_figures,
+    shell,
+    workspace,
+)
+from widgets.inspector_controls import PATCH_SIZES
+
+TITLE = "Training set inspector"
 
 PURPOSE = "See which patches of a cloud a training set would hold and why the others fall, then build it."
-
-PATCH_SIZES = (128, 64, 48, 32, 24, 16, 8)
-"""Sides of patches on offer [pixels]."""
 
 PERIOD_MS = 250
 """Time between two looks at a build [ms]."""
@@ -53,6 +62,10 @@ class TrainingSetInspector(pn.viewable.Viewer):
         Python that gives the cloud, for the lines to copy.
     workspace_folder : str or Path
         The folder that datasets are built in; names that lead out of it are refused.
+    error : str
+        What went wrong before, to be said over the maps until a slider moves.
+    build : callable, optional
+        Builds the dataset; :func:`polaris_lab.build_dataset` by default.
 
     Examples
     --------
@@ -80,7 +93,7 @@ class TrainingSetInspector(pn.viewable.Viewer):
     score_scale = param.Selector(default="absolute", objects=["absolute", "quantile"])
     patch_size = param.Integer(64, bounds=(4, None), doc="Side of a patch [pixels].")
     fates = param.List(list(candidate_figures.LOOKS), doc="Fates whose windows are drawn.")
-    candidate = param.Integer(None, allow_None=True, doc="The chosen candidate; its row in the table.")
+    candidate = param.Integer(0, allow_None=True, doc="The chosen candidate; its row in the table.")
     page = param.Integer(0, bounds=(0, None), doc="Page of the gallery.")
     dataset = param.String("", doc="Where to build, inside the workspace folder.")
     proposals = param.Parameter(precedence=-1, doc="How the candidates stand.")
@@ -92,6 +105,7 @@ class TrainingSetInspector(pn.viewable.Viewer):
         cube: Any = None,
         source: str = "cube",
         workspace_folder: str | Path = ".",
+        error: str = "",
         build: Callable[..., Any] | None = None,
         **params: Any,
     ):
@@ -103,8 +117,7 @@ class TrainingSetInspector(pn.viewable.Viewer):
         super().__init__(proposals=proposals, **start)
         self._cube, self._source, self._workspace, self._build = cube, source, workspace_folder, build
         self._job: dataset_job.DatasetJob | None = None
-        self._error = ""
-        self._drawn = proposals
+        self._error = error
         self._faces = [
             candidate_figures.FaceFigure(face, pixel_size_pc=proposals.pixel_size_pc, on_tap=self.choose)
             for face in proposals.faces
@@ -113,7 +126,7 @@ class TrainingSetInspector(pn.viewable.Viewer):
         self._joint = patch_figures.JointFigure(proposals.faces)
         self._gallery = patch_figures.PatchGallery(proposals.faces)
         self._make_parts()
-        self.controls = self._make_controls()
+        self.controls, self._offset = inspector_controls.make_controls(self)
         self.main = self._make_main()
         self._view = pn.Row(pn.Column(self.controls, width=300), self.main, sizing_mode="stretch_width")
         if self.changes():
@@ -137,7 +150,8 @@ class TrainingSetInspector(pn.viewable.Viewer):
 
     def code(self) -> str:
         """Return the Python lines that give this view, and the dataset."""
-        return inspector_words.code(self._source, self.config(), self.candidate, self.dataset)
+        dataset = (Path(self._workspace) / self.dataset).as_posix()
+        return inspector_words.code(self._source, self.config(), self.candidate, dataset)
 
     @param.depends(*SETTINGS, watch=True)
     def _choose_again(self) -> None:
@@ -238,7 +252,7 @@ class TrainingSetInspector(pn.viewable.Viewer):
         severity, title, words = inspector_words.state(self.proposals, self._error)
         self._state.param.update(severity=severity, title=title, object=words)
         self._table.object = inspector_words.reasons(self.proposals)
-        self._offset.param.update(**_offset_range(self.score_scale, self.offset))
+        self._offset.param.update(**inspector_controls.offset_range(self.score_scale, self.offset))
         self._show_patches()
 
     def _tell(self, severity: str, title: str, words: str) -> None:
@@ -297,46 +311,6 @@ class TrainingSetInspector(pn.viewable.Viewer):
             )
         ]
 
-    def _make_controls(self) -> Any:
-        """Return the sliders."""
-
-        def slider(name: str, label: str, end: float, step: float, start: float = 0.0) -> Any:
-            value = getattr(self, name)
-            return pmui.FloatSlider.from_param(
-                self.param[name],
-                label=label,
-                start=min(start, value),
-                end=max(end, value),
-                step=step,
-                sizing_mode="stretch_width",
-            )
-
-        self._offset = slider("offset", "B: score taken every second time", 5, 0.05)
-        sizes = sorted({*PATCH_SIZES, self.patch_size})
-        return pmui.Column(
-            slider("steepness", "A: steepness of the filter", 20, 0.1),
-            self._offset,
-            pmui.RadioButtonGroup.from_param(
-                self.param.score_scale,
-                label="A and B refer to",
-                options={"the score": "absolute", "its quantile": "quantile"},
-                sizing_mode="stretch_width",
-            ),
-            slider("weight_column", "Weight of s_Λ(N_H)", 10, 0.1),
-            slider("weight_density", "Weight of s_Λ(⟨n_H⟩_M)", 10, 0.1),
-            slider("weight_difference", "Weight of s_res", 20, 0.1),
-            slider("min_separation", "Minimum distance [patch sides]", 2, 0.05, 0.25),
-            slider("low_density_fraction", "Low-density cut: largest share of very diffuse pixels", 1, 0.01),
-            slider("low_column_density", "Very diffuse: N_H below … of the mean", 1, 0.01),
-            pmui.Select.from_param(
-                self.param.patch_size,
-                label="Side of a patch [pixels]",
-                options=sizes,
-                sizing_mode="stretch_width",
-            ),
-            sizing_mode="stretch_width",
-        )
-
     def _make_main(self) -> Any:
         """Return everything but the sliders."""
         wide = {"sizing_mode": "stretch_width"}
@@ -376,11 +350,6 @@ def _settings(config: PatchConfig) -> dict[str, Any]:
     }
 
 
-def _offset_range(scale: str, value: float) -> dict[str, float]:
-    """Return the ends of the slider for B."""
-    return {"start": min(0.0, value), "end": max(1.0 if scale == "quantile" else 5.0, value)}
-
-
 def app(
     cube: Any, *, source: str = "cube", workspace_folder: str | Path = ".", patch_size: int | None = None
 ) -> Any:
@@ -397,29 +366,44 @@ def app(
 
     Notes
     -----
-    A cloud without room for a patch gives a page that says so and what to do.
+    A cloud without room for patches of this size is shown with smaller ones, and one without room for any gives a
+    page that says so and what to do.
     """
-    side = patch_size or next((size for size in PATCH_SIZES if 4 * size <= min(cube.shape)), PATCH_SIZES[-1])
     folder = Path(workspace_folder).expanduser().resolve()
-    try:
-        proposals = propose_patches(cube, PatchConfig(patch_size=side, validation_fraction=0.25))
-    except ValueError as error:
-        words = f"{error}. Serve a larger cloud, or name another size: polaris-lab serve inspector CUBE --patch-size 8"
+    proposals, error = _first_proposals(cube, patch_size)
+    if proposals is None:
         alert = pmui.Alert(
-            title="No room for a patch", object=parts.plain(words), severity="error", margin=10
+            title="No room for a patch", object=parts.plain(error), severity="error", margin=10
         )
-        return shell.page(
-            "Training set inspector", [pmui.Markdown(inspector_words.HELP)], [alert], purpose=PURPOSE
-        )
-    inspector = TrainingSetInspector(proposals, cube=cube, source=source, workspace_folder=folder)
+        return shell.page(TITLE, [pmui.Markdown(inspector_words.HELP)], [alert], purpose=PURPOSE)
+    inspector = TrainingSetInspector(
+        proposals, cube=cube, source=source, workspace_folder=folder, error=error
+    )
     where = pmui.Typography(inspector_words.where(folder), variant="body2")
     page = shell.page(
-        "Training set inspector",
+        TITLE,
         [inspector.controls, where, pmui.Markdown(inspector_words.HELP)],
         [inspector.main],
         purpose=PURPOSE,
     )
-    inspector.param.trigger("dataset")  # a build that goes on is found again
     if pn.state.location is not None:
         pn.state.location.sync(inspector, {name: name for name in (*SETTINGS, "dataset")})
+    inspector.param.trigger("dataset")  # a build that goes on is found again
     return page
+
+
+def _first_proposals(cube: Any, patch_size: int | None) -> tuple[Any, str]:
+    """Return proposals with patches of this size, or the largest that there is room for, and what went wrong."""
+    largest = (
+        patch_size
+        or next((size for size in PATCH_SIZES if 4 * size <= min(cube.shape)), 0)
+        or PATCH_SIZES[-1]
+    )
+    error = ""
+    for size in (largest, *(size for size in PATCH_SIZES if size < largest)):
+        try:
+            config = PatchConfig(patch_size=size, validation_fraction=0.25)
+            return propose_patches(cube, config), error and f"{error}. Shown with {size} pixels"
+        except ValueError as refused:
+            error = error or str(refused)
+    return None, f"{error}. Serve a larger cloud"

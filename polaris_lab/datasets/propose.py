@@ -18,7 +18,7 @@ from polaris_lab.datasets.placement import Ground, Placement, place
 from polaris_lab.datasets.proposals import Face, Proposals
 from polaris_lab.datasets.scoring import ScoreMaps, acceptance_probability, combined_score, score_windows
 from polaris_lab.datasets.split import Slab, choose_slab, face_axes, sides
-from polaris_lab.datasets.windows import window_sum
+from polaris_lab.datasets.windows import window_count
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ def _scored(axis: str, maps: Mapping[str, np.ndarray], config: PatchConfig) -> F
 
 def _diffuse_fraction(column_density: np.ndarray, config: PatchConfig) -> np.ndarray:
     very_diffuse = column_density < config.low_column_density * column_density.mean()
-    return window_sum(very_diffuse, config.patch_size) / config.patch_size**2
+    return window_count(very_diffuse, config.patch_size) / config.patch_size**2
 
 
 def _weighed(face: Face, old: PatchConfig, config: PatchConfig) -> Face:
