@@ -26,18 +26,16 @@ class Look(NamedTuple):
     words: str
     colour: str
     marker: str
-    opacity: float
-    """Of the outlines of their windows: there are many of the first."""
     meaning: str
 
 
 LOOKS = {
-    "too close": Look("overlaps", style.ORANGE, "x", 0.05, "nearer to a kept patch than the minimum distance"),
-    "too diffuse": Look("too diffuse", style.GREEN, "triangle", 0.3, "too many pixels below the low-density cut"),
-    "across the slab": Look("across the slab", style.PURPLE, "diamond", 0.1, "would mix training and validation gas"),
-    "score": Look("score refused", style.VERMILION, "square", 0.4, "not drawn with the probability f(s)"),
-    "repacked": Look("jammed", style.NEUTRAL, "hex", 0.5, "given up for a layout that holds more patches"),
-    "accepted": Look("kept", style.BLUE, "circle", 1.0, "goes into the training set"),
+    "too close": Look("overlaps", style.ORANGE, "x", "nearer to a kept patch than the minimum distance"),
+    "too diffuse": Look("too diffuse", style.GREEN, "triangle", "too many pixels below the low-density cut"),
+    "across the slab": Look("across the slab", style.PURPLE, "diamond", "would mix training and validation gas"),
+    "score": Look("score refused", style.VERMILION, "square", "not drawn with the probability f(s)"),
+    "repacked": Look("jammed", style.NEUTRAL, "hex", "given up for a layout that holds more patches"),
+    "accepted": Look("kept", style.BLUE, "circle", "goes into the training set"),
 }  # fmt: skip
 """By fate, from the least to the most important: the last is drawn on top."""
 
@@ -81,7 +79,7 @@ class FaceFigure:
             kept = fate == "accepted"
             window = self.figure.rect(
                 "x", "y", 1, 1, source=source, fill_alpha=0, line_color=look.colour,
-                line_alpha=look.opacity, line_width=2.5 if kept else 1,
+                line_alpha=1.0, line_width=2.5 if kept else 1,
             )  # fmt: skip
             mark = self.figure.scatter(
                 "x", "y", source=source, marker=look.marker, size=9 if kept else 4, color=look.colour,
@@ -123,6 +121,8 @@ class FaceFigure:
                 continue
             centre = (table["origin"][rows] + side / 2) * self._pixel
             source.selected.indices = []
+            if fate != "accepted":  # however many there are, the map stays visible
+                self._renderers[fate][0].glyph.line_alpha = min(0.5, max(0.04, 10 / max(1, len(rows))))
             source.data = {
                 "x": centre[:, 1].astype(np.float32),
                 "y": centre[:, 0].astype(np.float32),

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import panel_material_ui as pmui
 
+from polaris_lab.datasets import PatchConfig
+
 PATCH_SIZES = (128, 64, 48, 32, 24, 16, 8)
 """Sides of patches on offer [pixels]."""
+
+SETTINGS = (
+    "steepness",
+    "offset",
+    "weight_column",
+    "weight_density",
+    "weight_difference",
+    "min_separation",
+    "low_density_fraction",
+    "low_column_density",
+    "score_scale",
+    "patch_size",
+)
+"""Parameters that decide on the patches; they stand in the page's address."""
 
 SLIDERS = (
     ("weight_column", "Weight of s_Λ(N_H)", 0.0, 10.0, 0.1),
@@ -68,3 +85,18 @@ def _slider(inspector: Any, name: str, label: str, start: float, end: float, ste
         step=step,
         sizing_mode="stretch_width",
     )
+
+
+def settings_of(config: PatchConfig) -> dict[str, Any]:
+    """Return the choices of a configuration by the names of the sliders.
+
+    Examples
+    --------
+    >>> settings_of(PatchConfig())["weight_difference"]
+    5.0
+    """
+    names = ("weight_column", "weight_density", "weight_difference")
+    values = dict(zip(names, config.weights, strict=True))
+    return values | {
+        field.name: getattr(config, field.name) for field in fields(config) if field.name in SETTINGS
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from widgets import (
     shell,
     workspace,
 )
-from widgets.inspector_controls import PATCH_SIZES
+from widgets.inspector_controls import PATCH_SIZES, SETTINGS, settings_of
 
 TITLE = "Training set inspector"
 
@@ -31,20 +30,6 @@ PURPOSE = "See which patches of a cloud a training set would hold and why the ot
 
 PERIOD_MS = 250
 """Time between two looks at a build [ms]."""
-
-SETTINGS = (
-    "steepness",
-    "offset",
-    "weight_column",
-    "weight_density",
-    "weight_difference",
-    "min_separation",
-    "low_density_fraction",
-    "low_column_density",
-    "score_scale",
-    "patch_size",
-)
-"""Parameters that decide on the patches; they stand in the page's address."""
 
 
 class TrainingSetInspector(pn.viewable.Viewer):
@@ -111,7 +96,7 @@ class TrainingSetInspector(pn.viewable.Viewer):
     ):
         start = {
             "dataset": f"datasets/{inspector_words.file_name(proposals.name)}.zarr",
-            **_settings(proposals.config),
+            **settings_of(proposals.config),
             **params,
         }
         super().__init__(proposals=proposals, **start)
@@ -168,6 +153,14 @@ class TrainingSetInspector(pn.viewable.Viewer):
             with param.parameterized.discard_events(self):
                 self.candidate = candidate_figures.same_candidate(old, self.proposals, self.candidate)
             self._number.value = self.candidate
+        self._show()
+
+    def refuse(self, values: dict[str, Any]) -> None:
+        """Say that values of the page's address cannot be; all of the address is left aside."""
+        words = ", ".join(f"{name}={value}" for name, value in values.items())
+        self._error = (
+            f"address: expected values in the range of the sliders, got {words}; correct the address"
+        )
         self._show()
 
     def choose(self, number: int | None) -> None:
@@ -341,15 +334,6 @@ class TrainingSetInspector(pn.viewable.Viewer):
         return self._view
 
 
-def _settings(config: PatchConfig) -> dict[str, Any]:
-    """Return the choices of a configuration as the parameters of the inspector."""
-    names = ("weight_column", "weight_density", "weight_difference")
-    values = dict(zip(names, config.weights, strict=True))
-    return values | {
-        field.name: getattr(config, field.name) for field in fields(config) if field.name in SETTINGS
-    }
-
-
 def app(
     cube: Any, *, source: str = "cube", workspace_folder: str | Path = ".", patch_size: int | None = None
 ) -> Any:
@@ -387,7 +371,7 @@ def app(
         purpose=PURPOSE,
     )
     if pn.state.location is not None:
-        pn.state.location.sync(inspector, {name: name for name in (*SETTINGS, "dataset")})
+        pn.state.location.sync(inspector, [*SETTINGS, "dataset"], on_error=inspector.refuse)
     inspector.param.trigger("dataset")  # a build that goes on is found again
     return page
 

@@ -197,6 +197,15 @@ def quantile_of(score: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.interp(score, reference, np.linspace(0, 1, len(reference)))
 
 
+def _quantiles(values: np.ndarray, count: int) -> np.ndarray:
+    """Return evenly spaced quantiles as numpy's, which searches for each of them in values that are sorted faster."""
+    ordered = np.sort(values)
+    place = np.linspace(0, 1, count) * (len(ordered) - 1)
+    below = place.astype(np.int64)
+    low, high = ordered[below], ordered[np.minimum(below + 1, len(ordered) - 1)]
+    return low + (high - low) * (place - below)
+
+
 def check_shape(shape: tuple[int, int, int], config: PatchConfig) -> None:
     """Refuse a cube on whose faces no patch fits, or without room for a slab and the rest.
 

@@ -7,7 +7,7 @@ import pytest
 from astropy import units as u
 
 from polaris_lab import PatchConfig, SimulationCube, project, propose_patches
-from polaris_lab.datasets.propose import acceptance
+from polaris_lab.datasets.propose import _quantiles, acceptance
 from polaris_lab.datasets.scoring import acceptance_probability, score_windows
 from polaris_lab.datasets.split import face_axes
 
@@ -189,6 +189,13 @@ def test_a_slider_that_comes_back_finds_what_was_there(proposals):
     )
     assert np.array_equal(there_and_back.scores, proposals.scores)
     assert np.array_equal(there_and_back.score_quantiles, proposals.score_quantiles)
+
+
+@pytest.mark.parametrize("length", [1, 2, 1000, 4321])
+def test_quantiles_are_those_of_numpy(length):
+    values = np.random.default_rng(0).lognormal(size=length)
+    assert _quantiles(values, 1001) == pytest.approx(np.quantile(values, np.linspace(0, 1, 1001)), rel=1e-12)
+    assert _quantiles(values, 1001)[[0, -1]].tolist() == [values.min(), values.max()]
 
 
 def test_every_candidate_has_its_reason(cube):

@@ -132,6 +132,49 @@ def test_choose_with_sliders_look_build_cancel(visit, inspect, cloud):
     visit.screenshot("training_set_inspector_chosen")
 
 
+SLOW = """
+import sys, time
+import polaris_lab as lab
+from widgets import shell, training_set_inspector
+
+build = lab.build_dataset
+
+def slowly(*arguments, on_progress, **choices):
+    def report(done, total):
+        time.sleep(0.4)
+        on_progress(done, total)
+    return build(*arguments, on_progress=report, **choices)
+
+lab.build_dataset = slowly
+cube = lab.SimulationCube.open(sys.argv[1])
+shell.serve({"inspector": lambda: training_set_inspector.app(cube, workspace_folder=sys.argv[2])})
+"""
+
+
+def test_progress_and_cancel_while_the_page_stays_free(visit, start_server, cloud, tmp_path):
+    page = visit.page
+    page.set_viewport_size({"width": 1280, "height": 2500})
+    page.goto(start_server("-c", SLOW, str(cloud), str(tmp_path)), wait_until="commit")
+    page.get_by_text(KEPT).wait_for()
+    page.get_by_role("button", name="Build dataset").click()
+    page.get_by_text(re.compile(r"^Storing patches: [1-9]\d* of 24")).wait_for()
+    assert page.get_by_role("button", name="Build dataset").is_disabled()
+    number = page.get_by_label("Candidate number")
+    number.fill("99999")  # a callback that raises, meanwhile
+    number.press("Enter")
+    page.get_by_text("expected a number from 0 to").wait_for()
+    visit.screenshot("training_set_inspector_building")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Stopped. The patches stored so far are kept").wait_for()
+    assert page.get_by_role("button", name="Cancel").is_disabled()
+    assert not (tmp_path / "datasets" / "fog.zarr").exists()
+    page.get_by_role("button", name="Build dataset").click()
+    page.get_by_text("Built with 24 patches").wait_for()
+    page.locator("header button").last.click()  # the dark side
+    page.wait_for_timeout(1500)
+    visit.screenshot("training_set_inspector_dark")
+
+
 def test_build_refuse_and_open(visit, inspect, cloud):
     page = visit.page
     page.set_viewport_size({"width": 1280, "height": 2500})
@@ -163,10 +206,14 @@ def test_build_refuse_and_open(visit, inspect, cloud):
 
     page.reload(wait_until="commit")
     page.get_by_text("Built with").wait_for()  # the address knows the name, the server the build
+    slider = page.get_by_role("slider", name=re.compile("^A:"))
+    assert float(slider.get_attribute("aria-valuenow")) == pytest.approx(2.2)
     page.set_viewport_size({"width": 390, "height": 844})
     page.reload(wait_until="commit")
     page.get_by_text(KEPT).wait_for()
-    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Next").click()  # the side bar is out of the way
+    page.get_by_text("page 2 of").wait_for()
+    page.wait_for_timeout(500)
     visit.screenshot("training_set_inspector_telephone")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not list(inspect.workspace.parent.glob("outside*"))

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 from astropy import units as u
+from bokeh.models import Plot
 from scipy import ndimage
 
 import polaris_lab as lab
@@ -278,6 +279,21 @@ def test_a_page_of_a_cloud_without_room_for_any_says_so():
     alert = page.main[-1]
     assert alert.title == "No room for a patch"
     assert "Serve a larger cloud" in alert.object
+
+
+def test_a_cell_of_a_notebook_holds_sliders_and_figures(inspector):
+    root = inspector.__panel__().get_root()
+    figures = [model for model in root.references() if isinstance(model, Plot)]
+    assert {figure.title.text for figure in figures} >= {"Line of sight z", "Scores and acceptance f(s)"}
+    assert len(figures) == len(inspector._faces) + 4
+    assert inspector.controls in inspector.__panel__()[0]
+
+
+def test_an_address_with_nonsense_is_said(inspector, proposals):
+    inspector.refuse({"offset": "soup"})
+    assert inspector._state.severity == "error"
+    assert "offset=soup" in inspector._state.object
+    assert inspector.proposals is proposals
 
 
 def test_a_job_is_idle_before_it_starts(cube, tmp_path):
