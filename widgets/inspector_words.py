@@ -50,7 +50,6 @@ def code(source: str, config: PatchConfig, candidate: int | None, dataset: str) 
     import polaris_lab as lab
     from widgets import TrainingSetInspector
     <BLANKLINE>
-    cube = cube
     config = lab.PatchConfig(steepness=4.0)
     proposals = lab.propose_patches(cube, config)
     TrainingSetInspector(proposals, cube=cube)
@@ -68,7 +67,7 @@ def code(source: str, config: PatchConfig, candidate: int | None, dataset: str) 
         *(["from astropy import units as u"] if "* u." in source else []),
         "from widgets import TrainingSetInspector",
         "",
-        f"cube = {source}",
+        *([] if source == "cube" else [f"cube = {source}"]),
         f"config = lab.PatchConfig({choices})",
         "proposals = lab.propose_patches(cube, config)",
         f"TrainingSetInspector(proposals, cube=cube{chosen})",

@@ -94,7 +94,7 @@ def _cloud(arguments: argparse.Namespace) -> tuple[SimulationCube, str]:
     if arguments.cell_size is None:
         return lab.SimulationCube.open(path), f"lab.SimulationCube.open({source})"
     size = parse_quantity(arguments.cell_size, "pc", "--cell-size", "0.05 pc", positive=True)
-    words = f"{source}, cell_size={size.to_value('pc')!r} * u.pc"
+    words = f"{source}, cell_size={float(size.to_value('pc'))!r} * u.pc"
     return lab.SimulationCube.open(path, cell_size=size), f"lab.SimulationCube.open({words})"
 
 

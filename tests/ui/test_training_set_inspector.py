@@ -171,8 +171,9 @@ def test_progress_and_cancel_while_the_page_stays_free(visit, start_server, clou
     page.get_by_role("button", name="Build dataset").click()
     page.get_by_text("Built with 24 patches").wait_for()
     page.locator("header button").last.click()  # the dark side
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(3000)
     visit.screenshot("training_set_inspector_dark")
+    print(page.get_by_role("button", name="Copy").evaluate("e => getComputedStyle(e).color"))
 
 
 def test_build_refuse_and_open(visit, inspect, cloud):

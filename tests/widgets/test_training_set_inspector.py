@@ -150,7 +150,7 @@ def test_windows_of_a_fate_can_be_hidden(inspector):
 def test_the_lines_of_python_give_what_is_seen(inspector, cube):
     inspector.param.update(steepness=5.0, offset=0.9, weight_column=0.3, min_separation=0.8)
     inspector.choose(7)
-    lines = inspector.code().replace("cube = cube\n", "").splitlines()
+    lines = inspector.code().splitlines()
     assert lines[-1].startswith("# dataset = lab.build_dataset(cube, config,")
     assert lines[-2].startswith("TrainingSetInspector(")
     names = {"cube": cube}
@@ -164,7 +164,7 @@ def test_the_lines_of_python_give_what_is_seen(inspector, cube):
 
 
 def test_the_commented_line_builds_the_dataset(inspector, cube):
-    exec(inspector.code().replace("# ", "").replace("cube = cube\n", ""), {"cube": cube})
+    exec(inspector.code().replace("# ", ""), {"cube": cube})
     built = lab.PatchDataset.open(inspector._workspace / "datasets" / "fog.zarr")
     assert len(built) == len(inspector.proposals)
 
