@@ -71,14 +71,14 @@ def test_bad_choices_for_spectra():
 def test_region_means_have_the_scatter_of_the_samples_not_of_the_pixels():
     """Errors common to a block do not average out; independent ones fall with the root of the pixels."""
     labels = metrics.blocks(TRUE.shape, 16)
-    common = np.repeat(np.repeat(RNG.normal(0, 0.1, (400, 6, 4, 4)), 16, axis=2), 16, axis=3)
+    common = np.repeat(np.repeat(RNG.normal(0, 0.1, (120, 6, 4, 4)), 16, axis=2), 16, axis=3)
     together = metrics.region_means(1e3 * 10**common, np.full(TRUE.shape, 1e3), labels)
-    assert together.sigma_dex == pytest.approx(np.full(96, 0.1), rel=0.2)
+    assert together.sigma_dex == pytest.approx(np.full(96, 0.1), rel=0.3)
     assert together.independent_sigma_dex.mean() < 0.02
     alone = metrics.region_means(
-        1e3 * 10 ** RNG.normal(0, 0.1, (400, *TRUE.shape)), np.full(TRUE.shape, 1e3), labels
+        1e3 * 10 ** RNG.normal(0, 0.1, (120, *TRUE.shape)), np.full(TRUE.shape, 1e3), labels
     )
-    assert alone.sigma_dex == pytest.approx(alone.independent_sigma_dex, rel=0.25)
+    assert alone.sigma_dex == pytest.approx(alone.independent_sigma_dex, rel=0.35)
     assert alone.sigma_dex.mean() == pytest.approx(0.1 / 16, rel=0.1)
 
 
