@@ -13,13 +13,12 @@ from polaris_lab.config import SCHEMA, Provenance, did_you_mean, fingerprint, to
 from polaris_lab.datasets.emission_config import LINE_UNITS
 from polaris_lab.datasets.growing import KIND
 from polaris_lab.datasets.layout import LINE_CUBE
+from polaris_lab.quantities import quantity
 from polaris_lab.units import positive
 
 UNITS = {
-    "column_density": "cm-2",
-    "mass_weighted_density": "cm-3",
-    "volume_weighted_density": "cm-3",
-    "max_density": "cm-3",
+    name: quantity(name).unit
+    for name in ("column_density", "mass_weighted_density", "volume_weighted_density", "max_density")
 }
 """Unit of every quantity that a cube can be projected to."""
 

@@ -7,16 +7,20 @@ from dataclasses import dataclass, fields
 
 from polaris_lab.config import plain_numbers
 from polaris_lab.datasets.checks import check_one_of, check_within
+from polaris_lab.quantities import quantity
 from polaris_lab.radiative_transfer import Line
 from polaris_lab.radiative_transfer.abundance import ABUNDANCE
 
 LINE_UNITS = {
-    "ppv_cube": "K",
-    "integrated_intensity": "K km s-1",
-    "centroid_velocity": "km s-1",
-    "velocity_dispersion": "km s-1",
-    "peak_temperature": "K",
-    "number_of_components": "1",
+    name: quantity(name).unit
+    for name in (
+        "ppv_cube",
+        "integrated_intensity",
+        "centroid_velocity",
+        "velocity_dispersion",
+        "peak_temperature",
+        "number_of_components",
+    )
 }
 """Unit of every quantity that a line gives: the cube (v, y, x) and maps made of it."""
 

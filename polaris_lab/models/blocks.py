@@ -26,6 +26,7 @@ class Convolution(nn.Module):
         _at_least_one(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size: expected an odd number, got {kernel_size}")
+        self.in_channels = in_channels
         self.receptive_margin = kernel_size // 2
         self.convolution = nn.Conv2d(
             in_channels, out_channels, kernel_size, padding=kernel_size // 2, padding_mode="reflect"

@@ -30,6 +30,10 @@ class Blueprint:
         The target, such as "mass_weighted_density": the node of this name gives its log10.
     name : str
         What the network is called in reports.
+    extra_outputs : tuple of str
+        More targets, each a node, learned together with the first.
+    optional_inputs : tuple of str
+        Those of the inputs that may be missing; nodes then get NaN in their place.
 
     Raises
     ------
@@ -52,6 +56,8 @@ class Blueprint:
     nodes: tuple[Node, ...]
     output: str
     name: str = "blueprint"
+    extra_outputs: tuple[str, ...] = ()
+    optional_inputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", checked_names(self.inputs, "inputs of the blueprint"))
@@ -64,7 +70,10 @@ class Blueprint:
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name of the blueprint: expected a text, got {self.name!r}")
         check_name(self.output, "output of the blueprint")
+        for field in ("extra_outputs", "optional_inputs"):
+            object.__setattr__(self, field, checked_names(getattr(self, field), f"{field} of the blueprint"))
         _check_wiring(self)
+        _check_optional_inputs(self)
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -81,6 +90,7 @@ class Blueprint:
         scale_equivariant: bool = True,
         reference_scale: float = 16.0,
         dropout: float = 0.0,
+        head: str = "point",
         inputs: Sequence[str] = ("column_density",),
         output: str = "mass_weighted_density",
     ) -> Blueprint:
@@ -103,9 +113,40 @@ class Blueprint:
             scale_equivariant=scale_equivariant,
             reference_scale=reference_scale,
             dropout=dropout,
+            head=head,
             inputs=inputs,
             output=output,
         )
+
+    @classmethod
+    def preset(cls, name: str, **settings: Any) -> Blueprint:
+        """Return the blueprint of an architecture by its name; :func:`polaris_lab.models.preset_names` lists them.
+
+        Parameters
+        ----------
+        name : str
+            Such as "unet".
+        **settings
+            Keywords of the preset's function; those left out take their defaults.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An unknown preset or setting ("did you mean"), or a value out of range or of the wrong type.
+
+        Examples
+        --------
+        >>> Blueprint.preset("unet", layers=3, base_filters=16) == Blueprint.unet(layers=3, base_filters=16)
+        True
+        """
+        from polaris_lab.models import presets
+
+        return presets.preset(name, settings)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All targets, the main one first."""
+        return (self.output, *self.extra_outputs)
 
     def node(self, name: str) -> Node:
         """Return the node of this name."""
@@ -123,7 +164,11 @@ class Blueprint:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, with the version of this layout."""
-        return {"schema": config.SCHEMA, **config.to_dict(self)}
+        values = config.to_dict(self)
+        for field in ("extra_outputs", "optional_inputs"):  # most have none: left out, as in the first files
+            if not values[field]:
+                del values[field]
+        return {"schema": config.SCHEMA, **values}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, where: str = "blueprint") -> Blueprint:
@@ -186,8 +231,25 @@ def _check_wiring(blueprint: Blueprint) -> None:
                 f"{config.did_you_mean(source, [*known, *later])}"
             )
         known.append(node.name)
-    if blueprint.output not in later:
+    for output in blueprint.outputs:
+        if output not in later:
+            raise ValueError(
+                f"blueprint: expected a node named like its output {output!r}, got "
+                f"{later or 'no nodes'}; give this name to the node that yields the answer"
+            )
+    if len(set(blueprint.outputs)) < len(blueprint.outputs):
+        raise ValueError(f"blueprint: expected outputs that differ, got {list(blueprint.outputs)}")
+
+
+def _check_optional_inputs(blueprint: Blueprint) -> None:
+    """Refuse optional inputs that are no inputs, and a network that could be left without any."""
+    for name in blueprint.optional_inputs:
+        if name not in blueprint.inputs:
+            raise ValueError(
+                f"optional_inputs: {name!r} is no input: {config.did_you_mean(name, blueprint.inputs)}"
+            )
+    if set(blueprint.optional_inputs) == set(blueprint.inputs):
         raise ValueError(
-            f"blueprint: expected a node named like its output {blueprint.output!r}, got "
-            f"{later or 'no nodes'}; give this name to the node that yields the answer"
+            "optional_inputs: expected at least one input that is always there, got all of "
+            f"{list(blueprint.inputs)}; column_density should not be optional"
         )

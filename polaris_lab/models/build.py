@@ -11,6 +11,14 @@ from torch import Tensor, nn
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.fitting import CHUNK
+from polaris_lab.models.heads import Head, PointHead
+from polaris_lab.models.inputs import (
+    check_targets,
+    checked_values,
+    first_output,
+    input_channels,
+    placeholders,
+)
 from polaris_lab.models.node import Node
 from polaris_lab.models.registry import Fitted, block_class, input_names
 
@@ -26,6 +34,8 @@ class BlueprintModel(nn.Module):
         The blocks by the name of their node.
     receptive_margin : int
         Pixels further than this from an output pixel cannot change it: the margin that a tile needs.
+    heads : dict of Head
+        How to read the raw answer of each output.
     stride : int
         Origins and sizes of tiles must be multiples of it for the answer not to depend on the tiles. Whole
         images may have any size.
@@ -37,61 +47,67 @@ class BlueprintModel(nn.Module):
         self.nodes = nn.ModuleDict(
             {node.name: block_class(node.block)(**node.settings) for node in blueprint.nodes}
         )
+        self.heads: dict[str, Head] = {
+            name: getattr(self.nodes[name], "head", PointHead()) for name in blueprint.outputs
+        }
+        self.channels = input_channels(blueprint, self.nodes)
         self.receptive_margin = _receptive_margin(blueprint, self.nodes)
         self.stride = math.lcm(*(getattr(block, "stride", 1) for block in self.nodes.values()))
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return log10 of the target (N, 1, H, W) for log10 maps (N, 1, H, W) by name.
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+        """Return the raw answer (N, C, H, W) for inputs by name: log10 of what is logarithmic, the rest as it is.
 
-        Names that the blueprint does not know are left aside. Where a map is NaN the answer is NaN for
-        networks that start from a baseline, and other pixels are not spoilt.
+        C is 1, log10 of the target itself, unless the output has another head: :meth:`point` reads the answer.
+        With several outputs it is a dict of such tensors. Names that the blueprint does not know are left aside;
+        an optional input that is missing counts as NaN everywhere. Where a map is NaN the answer is NaN for networks
+        that start from a baseline, and other pixels are not spoilt.
 
         Raises
         ------
         TypeError
-            If the maps are not given by name.
+            If the inputs are not given by name.
         ValueError
-            If an input is missing, or not of shape (N, 1, H, W).
+            If an input is missing, or not of the shape of its quantity: (N, 1, H, W) for a map, (N, V, H, W) for
+            a cube, (N, 1, 1, 1) for a number (see :mod:`polaris_lab.quantities`).
         """
-        values = self._inputs(inputs)
+        values = checked_values(self.blueprint, inputs, self.channels)
         for node in self.blueprint.nodes:
             values[node.name] = self.nodes[node.name](*(values[name] for name in node.inputs))
-        return values[self.blueprint.output]  # (N, 1, H, W)
+        if not self.blueprint.extra_outputs:
+            return values[self.blueprint.output]  # (N, C, H, W)
+        return {name: values[name] for name in self.blueprint.outputs}  # each (N, C, H, W)
+
+    def point(self, raw: Tensor | Mapping[str, Tensor], output: str | None = None) -> Tensor:
+        """Return log10 of the value to report (N, 1, H, W) from a raw answer.
+
+        Parameters
+        ----------
+        raw : Tensor or mapping
+            What :meth:`forward` returned.
+        output : str, optional
+            Which output; the main one by default.
+        """
+        output = output or self.blueprint.output
+        return self.heads[output].point(raw[output] if isinstance(raw, Mapping) else raw)  # (N, 1, H, W)
 
     def blocks_named(self, block: str) -> list[nn.Module]:
         """Return the blocks of one kind, in the order of their nodes (none where the blueprint has none)."""
         return [self.nodes[node.name] for node in self.blueprint.nodes if node.block == block]
 
-    def _inputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the blueprint's inputs, checked."""
-        if not isinstance(inputs, Mapping):
-            raise TypeError(
-                f"model: expected log10 maps by name, for example {{{self.blueprint.inputs[0]!r}: tensor}}, got "
-                f"{type(inputs).__name__}"
-            )
-        values = {}
-        for name in self.blueprint.inputs:
-            if name not in inputs:
-                raise ValueError(
-                    f"model: expected the inputs {list(self.blueprint.inputs)}, got {sorted(inputs)}; "
-                    f"{name!r} is missing"
-                )
-            x = inputs[name]
-            if x.ndim != 4 or x.shape[1] != 1 or 0 in x.shape:
-                raise ValueError(f"input {name!r}: expected the shape (N, 1, H, W), got {tuple(x.shape)}")
-            values[name] = x
-        return values
-
     @torch.no_grad()
-    def fit_constants(self, inputs: Mapping[str, Tensor], target: Tensor) -> BlueprintModel:
+    def fit_constants(
+        self, inputs: Mapping[str, Tensor], target: Tensor | Mapping[str, Tensor]
+    ) -> BlueprintModel:
         """Fit the constants of the blocks that have any, in float64, in the order of the nodes.
+
+        A block is fitted to the first output that depends on it.
 
         Parameters
         ----------
-        inputs : mapping of str to Tensor, shape (N, 1, H, W)
-            log10 of the training maps. NaN pixels take no part.
-        target : Tensor, shape (N, 1, H, W)
-            log10 of the target.
+        inputs : mapping of str to Tensor
+            The training inputs, as for :meth:`forward`. NaN pixels take no part.
+        target : Tensor, shape (N, 1, H, W), or mapping of them
+            log10 of the target; by name where there are several outputs.
 
         Returns
         -------
@@ -104,18 +120,15 @@ class BlueprintModel(nn.Module):
             If values are constant or none is finite, or constants depend on a node that must be trained
             first: the error names the node.
         """
-        values: dict[str, Tensor | None] = dict(self._inputs(inputs))
-        for name, x in values.items():
-            if x.shape != target.shape:
-                raise ValueError(
-                    f"fit_constants: expected the target to have the shape of {name!r} {tuple(x.shape)}, "
-                    f"got {tuple(target.shape)}"
-                )
+        values: dict[str, Tensor | None] = dict(checked_values(self.blueprint, inputs, self.channels))
+        targets = dict(target) if isinstance(target, Mapping) else {self.blueprint.output: target}
+        check_targets(self.blueprint, values, targets)
+        serves = first_output(self.blueprint)
         for node in self.blueprint.nodes:
             block = self.nodes[node.name]
             arguments = [values[name] for name in node.inputs]
             if isinstance(block, Fitted):
-                _fit(block, node, arguments, target)
+                _fit(block, node, arguments, targets[serves[node.name]])
             values[node.name] = _value(block, arguments)
         return self
 
@@ -161,8 +174,8 @@ def check_shapes(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> dict
     Raises
     ------
     ValueError
-        If a node cannot take its inputs, or the answer is no single map of the size of the input: the
-        error names the node.
+        If a node cannot take its inputs, or an answer is not what its head reads, of the size of the input:
+        the error names the node.
 
     Examples
     --------
@@ -171,7 +184,7 @@ def check_shapes(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> dict
     """
     with torch.device("meta"):
         model = BlueprintModel(blueprint)
-        values = {name: torch.empty(2, 1, *size) for name in blueprint.inputs}
+        values = placeholders(blueprint, model.channels, size)
     shapes = {}
     for node in blueprint.nodes:
         try:
@@ -180,11 +193,14 @@ def check_shapes(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> dict
             raise ValueError(f"node {node.name!r}: {error}") from error
         values[node.name] = value
         shapes[node.name] = tuple(value.shape[1:])
-    if shapes[blueprint.output] != (1, *size):
-        raise ValueError(
-            f"node {blueprint.output!r}: expected one map of the size of the input, {(1, *size)}, "
-            f"got {shapes[blueprint.output]}"
-        )
+    for output in blueprint.outputs:
+        head = model.heads[output]
+        expected = (head.channels, *size)
+        if shapes[output] != expected:
+            what = "one map" if head.channels == 1 else f"{head.channels} maps ({head.kind})"
+            raise ValueError(
+                f"node {output!r}: expected {what} of the size of the input, {expected}, got {shapes[output]}"
+            )
     return shapes
 
 
@@ -201,12 +217,12 @@ def parameter_count(blueprint: Blueprint) -> int:
 
 
 def _receptive_margin(blueprint: Blueprint, blocks: nn.ModuleDict) -> int:
-    """Return the longest sum of margins on a path from an input to the output."""
+    """Return the longest sum of margins on a path from an input to an output."""
     reach = dict.fromkeys(blueprint.inputs, 0)
     for node in blueprint.nodes:
         before = max((reach[name] for name in node.inputs), default=0)
         reach[node.name] = before + getattr(blocks[node.name], "receptive_margin", 0)
-    return reach[blueprint.output]
+    return max(reach[output] for output in blueprint.outputs)
 
 
 def _fit(block: Fitted, node: Node, arguments: list[Tensor | None], target: Tensor) -> None:

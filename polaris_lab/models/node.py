@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from polaris_lab.models import blocks, contrast, reference, registry, unet  # noqa: F401 (importing registers blocks)
+from polaris_lab.models import blocks, contrast, reference, registry, residuals, unet  # noqa: F401 (importing registers blocks)
 
 
 class Settings(dict):

@@ -252,11 +252,11 @@ def _network(model: BlueprintModel) -> Callable[[np.ndarray], np.ndarray]:
             seen.clear()
             hooks = [node.register_forward_hook(lambda _, __, out: seen.append(out)) for node in contrasts]
             try:
-                answer = model({"column_density": torch.from_numpy(window[None]).to(device)})  # (1, 1, h, w)
+                raw = model({"column_density": torch.from_numpy(window[None]).to(device)})
             finally:
                 for hook in hooks:
                     hook.remove()
-            maps = torch.cat([answer, *seen], dim=1)  # (1, 1 + contrasts, h, w)
+            maps = torch.cat([model.point(raw), *seen], dim=1)  # (1, 1 + contrasts, h, w)
             return maps[0].float().cpu().numpy()  # (1 + contrasts, h, w)
 
     return forward

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from polaris_lab.config import did_you_mean
 from polaris_lab.datasets.normalize import symmetry
+from polaris_lab.quantities import is_logarithmic
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
@@ -19,24 +20,29 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Patches:
-    """Pairs of log10 maps, held in memory: the logarithm is taken once, a batch is one gather.
+    """Inputs and targets as a network sees them, held in memory: the logarithm is taken once, a batch is one gather.
 
     Parameters
     ----------
     inputs : mapping of str to Tensor
-        log10 of each input by name, (patches, channels, y, x) float32, finite.
+        Each input by name, (patches, channels, y, x) float32, finite: log10 of what is logarithmic (see
+        :mod:`polaris_lab.quantities`), the rest as it is.
     target : Tensor
         log10 of the target, (patches, 1, y, x) float32; NaN where unknown.
     numbers : ndarray
         What the patches are called in errors: their row in the dataset.
+    extra_targets : mapping of str to Tensor
+        More targets by name, for networks with several outputs; `target_name` then names the first.
     """
 
     inputs: Mapping[str, Tensor]
     target: Tensor
     numbers: np.ndarray
+    extra_targets: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    target_name: str = "target"
 
     def __post_init__(self) -> None:
-        for name, values in {**self.inputs, "target": self.target}.items():
+        for name, values in {**self.inputs, self.target_name: self.target, **self.extra_targets}.items():
             if values.ndim != 4 or len(values) != len(self.numbers) or len(values) == 0:
                 raise ValueError(
                     f"{name}: expected a tensor ({len(self.numbers)} patches, channels, y, x) with at least one "
@@ -44,7 +50,13 @@ class Patches:
                 )
         for name, values in self.inputs.items():
             self._refuse(name, ~torch.isfinite(values).flatten(1).all(dim=1), "finite values only")
-        self._refuse("target", torch.isnan(self.target).flatten(1).all(dim=1), "a valid pixel in every patch")
+        for name, values in {self.target_name: self.target, **self.extra_targets}.items():
+            self._refuse(name, torch.isnan(values).flatten(1).all(dim=1), "a valid pixel in every patch")
+
+    @property
+    def targets(self) -> Tensor | dict[str, Tensor]:
+        """The target, or all by name where there are several."""
+        return {self.target_name: self.target, **self.extra_targets} if self.extra_targets else self.target
 
     def _refuse(self, name: str, bad: Tensor, expected: str) -> None:
         if bad.any():
@@ -83,11 +95,19 @@ class Patches:
             there is no patch.
         """
         numbers = np.arange(len(target)) if numbers is None else np.asarray(numbers)
-        tensors = {name: _log10(values, name, numbers) for name, values in inputs.items()}
-        return cls(tensors, _log10(target, "target", numbers), numbers)
+        tensors = {name: as_tensor(values, name, numbers) for name, values in inputs.items()}
+        return cls(tensors, as_tensor(target, "target", numbers), numbers)
 
     @classmethod
-    def load(cls, dataset: PatchDataset, split: str, *, inputs: Sequence[str], target: str) -> Patches:
+    def load(
+        cls,
+        dataset: PatchDataset,
+        split: str,
+        *,
+        inputs: Sequence[str],
+        target: str,
+        extra_targets: Sequence[str] = (),
+    ) -> Patches:
         """Read one part of a dataset.
 
         Parameters
@@ -99,6 +119,8 @@ class Patches:
             Names of the inputs that a blueprint asks for.
         target : str
             Name of its output.
+        extra_targets : sequence of str
+            Names of its other outputs.
 
         Raises
         ------
@@ -111,25 +133,33 @@ class Patches:
                     f"inputs: the blueprint needs {name!r}, the dataset does not carry it: "
                     f"{did_you_mean(name, list(dataset.inputs))}"
                 )
-        if target not in dataset.targets:
-            raise ValueError(
-                f"output: the blueprint predicts {target!r}, the dataset does not carry it: "
-                f"{did_you_mean(target, list(dataset.targets))}"
-            )
+        for name in (target, *extra_targets):
+            if name not in dataset.targets:
+                raise ValueError(
+                    f"output: the blueprint predicts {name!r}, the dataset does not carry it: "
+                    f"{did_you_mean(name, list(dataset.targets))}"
+                )
         rows = np.asarray(dataset.indices(split))
         if len(rows) == 0:
             raise ValueError(
                 f"split: expected patches for {split}, got none of {len(dataset)}; "
                 "build the dataset with another validation fraction"
             )
-        return cls.from_arrays(
-            {name: dataset.read(name, rows) for name in inputs}, dataset.read(target, rows), numbers=rows
+        return cls(
+            {name: as_tensor(dataset.read(name, rows), name, rows) for name in inputs},
+            as_tensor(dataset.read(target, rows), target, rows),
+            rows,
+            {name: as_tensor(dataset.read(name, rows), name, rows) for name in extra_targets},
+            target,
         )
 
-    def batch(self, positions: np.ndarray) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the inputs and target at these positions."""
+    def batch(self, positions: np.ndarray) -> tuple[dict[str, Tensor], Tensor | dict[str, Tensor]]:
+        """Return the inputs and the target (or targets by name) at these positions."""
         index = torch.from_numpy(positions)
-        return {name: values[index] for name, values in self.inputs.items()}, self.target[index]
+        inputs = {name: values[index] for name, values in self.inputs.items()}
+        if not self.extra_targets:
+            return inputs, self.target[index]
+        return inputs, {name: values[index] for name, values in self.targets.items()}
 
 
 def batch_positions(count: int, batch_size: int, order: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -148,9 +178,9 @@ def batch_positions(count: int, batch_size: int, order: np.ndarray | None = None
 
 
 def augment(
-    inputs: dict[str, Tensor], target: Tensor, symmetries: np.ndarray
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Apply to every patch its own symmetry, the same to its inputs and its target.
+    inputs: dict[str, Tensor], target: Tensor | dict[str, Tensor], symmetries: np.ndarray
+) -> tuple[dict[str, Tensor], Tensor | dict[str, Tensor]]:
+    """Apply to every patch its own symmetry, the same to its inputs and its targets.
 
     Parameters
     ----------
@@ -175,14 +205,40 @@ def augment(
             out[rows] = symmetry(images[rows], number)
         return out
 
-    return {name: turn(images) for name, images in inputs.items()}, turn(target)
+    turned = {name: turn(images) for name, images in inputs.items()}
+    if isinstance(target, Mapping):
+        return turned, {name: turn(images) for name, images in target.items()}
+    return turned, turn(target)
 
 
-def _log10(values: np.ndarray, name: str, numbers: np.ndarray) -> Tensor:
-    """Return log10 as a float32 tensor with a channel axis, refusing what has none."""
+def as_tensor(values: np.ndarray, name: str, numbers: np.ndarray) -> Tensor:
+    """Return what a network sees of a quantity: log10 or the values themselves, float32, with a channel axis.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,), (n, y, x) or (n, channels, y, x)
+        In physical units: one number, one image or several images a patch.
+    name : str
+        Its quantity (see :mod:`polaris_lab.quantities`).
+    numbers : ndarray
+        What the patches are called in errors.
+
+    Returns
+    -------
+    Tensor, shape (n, channels, y, x); numbers as (n, 1, 1, 1)
+
+    Raises
+    ------
+    ValueError
+        If a logarithm is to be taken of zero, a negative or an infinite value.
+    """
     values = np.asarray(values)
+    if values.ndim == 1:
+        values = values[:, None, None]  # (N, 1, 1)
     if values.ndim == 3:
         values = values[:, None]  # (N, 1, H, W)
+    if not is_logarithmic(name):
+        return torch.from_numpy(values.astype(np.float32))  # a copy
     bad = (values <= 0) | np.isinf(values)
     if bad.any():
         rows = numbers[bad.reshape(len(bad), -1).any(axis=1)].tolist()

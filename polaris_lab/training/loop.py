@@ -19,7 +19,7 @@ from polaris_lab.config import from_dict, to_dict
 from polaris_lab.datasets.normalize import SYMMETRIES
 from polaris_lab.training.batches import Patches, augment, batch_positions
 from polaris_lab.training.checkpoints import put_weights
-from polaris_lab.training.losses import loss_named
+from polaris_lab.training.losses import objective
 from polaris_lab.training.settings import (
     EpochRecord,
     TrainingConfig,
@@ -27,6 +27,9 @@ from polaris_lab.training.settings import (
     is_finished,
     learning_rate,
 )
+
+Targets = Tensor | Mapping[str, Tensor]
+"""One map (N, C, H, W), or several by name."""
 
 ACCURACY_TOLERANCE_DEX = 0.3
 """Tolerance of the accuracy that every epoch reports [dex]."""
@@ -119,8 +122,8 @@ def fit(
     Parameters
     ----------
     model : nn.Module
-        Called with a dict of log10 inputs (N, C, H, W), returns log10 of the target (N, 1, H, W). Trained in
-        place, on the device of the configuration.
+        Called with a dict of inputs (N, C, H, W), returns log10 of the target (N, 1, H, W), or a raw answer that
+        its `heads` read. Trained in place, on the device of the configuration.
     training, validation : Patches
         Every patch counts once in the losses.
     config : TrainingConfig
@@ -197,7 +200,7 @@ class _Loop:
     ) -> None:
         self.training, self.validation, self.config, self.state = training, validation, config, state
         self.before_batch = before_batch
-        self.loss = loss_named(config.loss)
+        self.loss = objective(config.loss, state.model)
         self.steps_per_epoch = -(-len(training) // config.batch_size)
         network = state.model if config.precision == "32-true" else MixedPrecision(state.model)
         self.model, self.optimizer = state.fabric.setup(network, state.optimizer, move_to_device=False)
@@ -245,7 +248,7 @@ class _Loop:
             total += self.step(inputs, target, (epoch, batch, positions)) * len(positions)
         return total / count, rate
 
-    def step(self, inputs: dict[str, Tensor], target: Tensor, place: tuple[int, int, np.ndarray]) -> float:
+    def step(self, inputs: dict[str, Tensor], target: Targets, place: tuple[int, int, np.ndarray]) -> float:
         """Take one optimizer step; return the mean loss over the batch."""
         fabric = self.state.fabric
         inputs, target = fabric.to_device((inputs, target))
@@ -265,11 +268,12 @@ class _Loop:
     def validate(self, epoch: int) -> tuple[float, float]:
         """Return the mean loss and accuracy over the validation patches, in evaluation mode."""
         total, within = 0.0, 0.0
-        for batch, (positions, predicted, target) in enumerate(
+        for batch, (positions, raw, targets) in enumerate(
             predictions(self.model, self.validation, self.config.batch_size, self.state.fabric.device)
         ):
-            loss = self.loss(predicted, target).double().sum().item()
+            loss = self.loss(raw, targets).double().sum().item()
             self.check_finite("validation loss", loss, (epoch, batch, positions), self.validation)
+            predicted, target = point_and_target(self.state.model, raw, targets)
             valid = (~torch.isnan(target)).flatten(1).sum(dim=1)  # (N,)
             close = (predicted - target).abs() < ACCURACY_TOLERANCE_DEX  # False where the target is NaN
             within += (close.flatten(1).sum(dim=1) / valid).double().sum().item()
@@ -296,31 +300,45 @@ class MixedPrecision(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Targets:
         """Return what the network gives, in float32."""
         device = next(iter(inputs.values())).device.type
         with torch.autocast(device, dtype=torch.bfloat16):
-            return self.network(inputs).float()  # (N, 1, H, W)
+            raw = self.network(inputs)  # (N, C, H, W)
+        return {name: x.float() for name, x in raw.items()} if isinstance(raw, Mapping) else raw.float()
 
 
 @torch.no_grad()
 def predictions(
     model: nn.Module, patches: Patches, batch_size: int, device: torch.device
-) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+) -> Iterator[tuple[np.ndarray, Targets, Targets]]:
     """Put the model in evaluation mode and go over patches in order.
 
     Yields
     ------
     positions : int ndarray
         Which patches.
-    predicted, target : Tensor (N, 1, H, W)
+    raw : Tensor (N, C, H, W), or dict of them
+        The model's answer, on the device.
+    target : Tensor (N, 1, H, W), or dict of them
         log10, on the device.
     """
     model.eval()
     for positions in batch_positions(len(patches), batch_size):
         inputs, target = patches.batch(positions)
-        predicted = model({name: values.to(device) for name, values in inputs.items()})
-        yield positions, predicted, target.to(device)
+        raw = model({name: values.to(device) for name, values in inputs.items()})
+        if isinstance(target, Mapping):
+            yield positions, raw, {name: values.to(device) for name, values in target.items()}
+        else:
+            yield positions, raw, target.to(device)
+
+
+def point_and_target(model: nn.Module, raw: Targets, target: Targets) -> tuple[Tensor, Tensor]:
+    """Return log10 of the predicted value and of the target (N, 1, H, W) of the main output."""
+    if hasattr(model, "blueprint"):
+        raw = model.point(raw)
+        target = target[model.blueprint.output] if isinstance(target, Mapping) else target
+    return raw, target
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

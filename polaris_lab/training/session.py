@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polaris_lab.config import Provenance, to_dict, write_json
 from polaris_lab.datasets import PatchDataset
@@ -17,6 +17,7 @@ from polaris_lab.training.batches import Patches
 from polaris_lab.training.checkpoints import load_checkpoint, load_weights, save_checkpoint
 from polaris_lab.training.lock import lock
 from polaris_lab.training.loop import TrainingState, check_batch_size, fit
+from polaris_lab.training.losses import objective
 from polaris_lab.training.settings import EpochRecord, TrainingConfig, is_finished
 
 if TYPE_CHECKING:
@@ -45,13 +46,11 @@ def prepare(
     folder: Path, final: Path, blueprint: Blueprint, dataset: PatchDataset, config: TrainingConfig
 ) -> None:
     """Write the files of a new run into `folder`, which will be renamed to `final`."""
-    patches = [
-        Patches.load(dataset, split, inputs=blueprint.inputs, target=blueprint.output)
-        for split in ("training", "validation")
-    ]
+    patches = [Patches.load(dataset, split, **_names(blueprint)) for split in ("training", "validation")]
     check_batch_size(config, patches[0])
     model = build_model(blueprint, seed=config.seed)
-    model.fit_constants(patches[0].inputs, patches[0].target)
+    objective(config.loss, model)  # refuses a loss that does not fit the network
+    model.fit_constants(patches[0].inputs, patches[0].targets)
     dataset_path = dataset.path
     if dataset_path is None or final.resolve() in Path(dataset_path).resolve().parents:
         dataset.save(folder / files.OWN_DATASET)
@@ -143,8 +142,7 @@ def _loop(run: Run, before_batch: Callable[[int], None]) -> Generator[EpochRecor
     files.reconcile(run.path, checkpoint)
     if is_finished(run.config, run.history()):
         return
-    names = {"inputs": run.blueprint.inputs, "target": run.target}
-    dataset = run.dataset()
+    names, dataset = _names(run.blueprint), run.dataset()
     training, validation = (Patches.load(dataset, split, **names) for split in ("training", "validation"))
     model = build_model(run.blueprint, seed=run.config.seed)
     state = TrainingState(model, run.config, checkpoint)
@@ -153,3 +151,12 @@ def _loop(run: Run, before_batch: Callable[[int], None]) -> Generator[EpochRecor
     for record in fit(model, training, validation, config=run.config, state=state, before_batch=before_batch):
         files.commit(run.path, state.checkpoint(), state.best_weights if record.best else None)
         yield record
+
+
+def _names(blueprint: Blueprint) -> dict[str, Any]:
+    """Return what a blueprint reads of a dataset, as keywords of :meth:`Patches.load`."""
+    return {
+        "inputs": blueprint.inputs,
+        "target": blueprint.output,
+        "extra_targets": blueprint.extra_outputs,
+    }

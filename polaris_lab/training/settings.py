@@ -36,7 +36,8 @@ class TrainingConfig:
         "plateau": times `plateau_factor` whenever the validation loss has not improved for
         `plateau_patience` epochs. "constant": no change.
     loss : str
-        A name from :mod:`polaris_lab.training.losses`; "mse" is the mean square residual [dex^2].
+        A name from :mod:`polaris_lab.training.losses`; "mse" is the mean square residual [dex^2]. "auto" takes the
+        one for the network's head: "mse" for a value, "beta_nll" for a Gaussian, "quantile" for quantiles.
     augment : bool
         Draw one of the 8 symmetries of the square for every patch in every epoch.
     early_stopping : int, optional
@@ -72,7 +73,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     optimizer: str = "adam"
     schedule: str = "cosine"
-    loss: str = "mse"
+    loss: str = "auto"
     augment: bool = True
     early_stopping: int | None = None
     weight_decay: float = 1e-4
@@ -122,7 +123,7 @@ class TrainingConfig:
         for name, known in (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
-            ("loss", LOSSES),
+            ("loss", ("auto", *LOSSES)),
             ("precision", PRECISIONS),
             ("device", DEVICES),
         ):
@@ -143,7 +144,7 @@ class EpochRecord:
     epoch: int
     """Number of the epoch, from 0."""
     training_loss: float
-    """Mean over the training patches while the weights changed; with the loss "mse" in dex^2."""
+    """Mean over the training patches while the weights changed, as the loss counts; "mse" in dex^2."""
     validation_loss: float
     """Mean over the validation patches after the epoch, in evaluation mode."""
     validation_accuracy: float

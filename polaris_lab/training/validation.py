@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from polaris_lab.estimators import fit_power_law
+from polaris_lab.quantities import is_logarithmic
 from polaris_lab.training.batches import Patches
 from polaris_lab.training.calibration import calibration_table
-from polaris_lab.training.loop import predictions
+from polaris_lab.training.loop import point_and_target, predictions
 from polaris_lab.training.metrics import scores
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def predict_patches(
     device = torch.device(device)
     model.to(device, memory_format=torch.channels_last)
     predicted = np.empty((len(patches), *patches.target.shape[-2:]), dtype=np.float32)
-    for positions, log_density, _ in predictions(model, patches, batch_size, device):
+    for positions, raw, targets in predictions(model, patches, batch_size, device):
+        log_density, _ = point_and_target(model, raw, targets)
         predicted[positions] = (10 ** log_density.double()).squeeze(1).cpu().numpy()  # (n, y, x)
     return predicted, dataset.read(target, dataset.indices(split))
 
@@ -53,11 +55,14 @@ def training_ranges(
     Returns
     -------
     dict
-        [smallest, largest] of log10 of each input by its name and of the target as "density", and of what each
+        [smallest, largest] of each input by its name (log10 of what is logarithmic) and of log10 of the target as "density", and of what each
         ``local_contrast`` block makes of the column density as "contrast 0", "contrast 1" ...
     """
     rows = dataset.indices("training")
-    ranges = {name: _extent(np.log10(dataset.read(name, rows))) for name in inputs}
+    ranges = {}
+    for name in inputs:
+        values = dataset.read(name, rows)
+        ranges[name] = _extent(np.log10(values) if is_logarithmic(name) else values)
     ranges["density"] = _extent(np.log10(dataset.read(target, rows)))
     contrasts = model.blocks_named("local_contrast")
     if contrasts:
