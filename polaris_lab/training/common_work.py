@@ -64,6 +64,8 @@ class CommonWork:
 
     training: PatchDataset
     """Patches for training and validation, of different clouds."""
+    maps: PatchDataset
+    """The training clouds cut into maps as large as those of the tests: what estimators with large scales are fitted to."""
     test: PatchDataset
     """Centres of maps of unseen clouds, all in the split "validation"."""
     outside: PatchDataset
@@ -108,8 +110,10 @@ def common_work(
             for name, choices in clouds
         ]
 
+    learned = maps(learn)
     return CommonWork(
-        training=_dataset([*_cut(maps(learn), size.patch), *_cut(maps(check), size.patch)]),
+        training=_dataset([*_cut(learned, size.patch), *_cut(maps(check), size.patch)]),
+        maps=_dataset(_cut(learned, size.crop)),
         test=_dataset(_centres(maps(test), size.crop)),
         outside=_dataset(_centres(maps(outside), size.crop)),
     )
