@@ -127,24 +127,21 @@ class Patches:
         ValueError
             If the dataset lacks a name, or the part is empty.
         """
-        for name in inputs:
-            if name not in dataset.inputs:
-                raise ValueError(
-                    f"inputs: the blueprint needs {name!r}, the dataset does not carry it: "
-                    f"{did_you_mean(name, list(dataset.inputs))}"
-                )
-        for name in (target, *extra_targets):
-            if name not in dataset.targets:
-                raise ValueError(
-                    f"output: the blueprint predicts {name!r}, the dataset does not carry it: "
-                    f"{did_you_mean(name, list(dataset.targets))}"
-                )
-        rows = np.asarray(dataset.indices(split))
-        if len(rows) == 0:
-            raise ValueError(
-                f"split: expected patches for {split}, got none of {len(dataset)}; "
-                "build the dataset with another validation fraction"
-            )
+        rows = split_rows(dataset, split)
+        return cls.from_dataset(dataset, rows, inputs=inputs, target=target, extra_targets=extra_targets)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: PatchDataset,
+        rows: np.ndarray,
+        *,
+        inputs: Sequence[str],
+        target: str,
+        extra_targets: Sequence[str] = (),
+    ) -> Patches:
+        """Read some rows of a dataset (:meth:`load` says what the names mean)."""
+        check_names(dataset, inputs, (target, *extra_targets))
         return cls(
             {name: as_tensor(dataset.read(name, rows), name, rows) for name in inputs},
             as_tensor(dataset.read(target, rows), target, rows),
@@ -153,6 +150,15 @@ class Patches:
             target,
         )
 
+    @property
+    def workers(self) -> int:
+        """Threads that are to make batches of them: none, they are at hand."""
+        return 0
+
+    def sample(self) -> Patches:
+        """Return all patches (of those on disk, :class:`StreamedPatches`, a sample)."""
+        return self
+
     def batch(self, positions: np.ndarray) -> tuple[dict[str, Tensor], Tensor | dict[str, Tensor]]:
         """Return the inputs and the target (or targets by name) at these positions."""
         index = torch.from_numpy(positions)
@@ -160,6 +166,33 @@ class Patches:
         if not self.extra_targets:
             return inputs, self.target[index]
         return inputs, {name: values[index] for name, values in self.targets.items()}
+
+
+def check_names(dataset: PatchDataset, inputs: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse a dataset that lacks an input or a target of a blueprint."""
+    for name in inputs:
+        if name not in dataset.inputs:
+            raise ValueError(
+                f"inputs: the blueprint needs {name!r}, the dataset does not carry it: "
+                f"{did_you_mean(name, list(dataset.inputs))}"
+            )
+    for name in targets:
+        if name not in dataset.targets:
+            raise ValueError(
+                f"output: the blueprint predicts {name!r}, the dataset does not carry it: "
+                f"{did_you_mean(name, list(dataset.targets))}"
+            )
+
+
+def split_rows(dataset: PatchDataset, split: str) -> np.ndarray:
+    """Return the rows of one part of a dataset; refuse an empty one."""
+    rows = np.asarray(dataset.indices(split))
+    if len(rows) == 0:
+        raise ValueError(
+            f"split: expected patches for {split}, got none of {len(dataset)}; "
+            "build the dataset with another validation fraction"
+        )
+    return rows
 
 
 def batch_positions(count: int, batch_size: int, order: np.ndarray | None = None) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ from polaris_lab.config import SCHEMA, check_schema, did_you_mean, from_dict, re
 from polaris_lab.estimators import ESTIMATORS, fit_estimator
 from polaris_lab.training.bootstrap import Interval
 from polaris_lab.training.evaluation import Evaluation, evaluate, name_of, target_of
-from polaris_lab.training.predicted import Predictor
+from polaris_lab.training.predicted import Predictor, as_runs
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
@@ -44,7 +44,7 @@ class Entry:
 
     Parameters
     ----------
-    predictor : Run, sequence of Run, callable, or str
+    predictor : Run, Ensemble, sequence of Run, callable, or str
         As in :func:`polaris_lab.training.evaluation.evaluate`; a text is the name of an estimator, which is then
         fitted.
     fit_cpu_seconds : float, optional
@@ -246,7 +246,7 @@ def _entries(models: Mapping[str, Any] | Sequence[Any], references: Sequence[str
 def _common_target(entries: Mapping[str, Entry], dataset: PatchDataset) -> str:
     """Return the target of the first network, or the dataset's first."""
     for entry in entries.values():
-        if not isinstance(entry.predictor, str) and not callable(entry.predictor):
+        if not isinstance(entry.predictor, str) and as_runs(entry.predictor):
             return target_of(entry.predictor, dataset, None)
     return dataset.targets[0]
 
@@ -275,10 +275,8 @@ def _fitted(
 
 def _training_seconds(predictor: Predictor) -> float | None:
     """Return the time of the epochs of a run, which is processor time if one thread trained it alone."""
-    from polaris_lab.training.run import Run
-
-    runs = predictor if isinstance(predictor, list | tuple) else [predictor]
-    if not all(isinstance(run, Run) for run in runs):
+    runs = as_runs(predictor)
+    if not runs:
         return None
     return float(sum(record.seconds for run in runs for record in run.history()))
 

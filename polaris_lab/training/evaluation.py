@@ -24,7 +24,7 @@ from polaris_lab.training.evaluation_tables import (
 )
 from polaris_lab.training.evaluation_text import as_html, as_text
 from polaris_lab.training.metrics.dense_gas import DENSE_CM3
-from polaris_lab.training.predicted import Predicted, Predictor, predict, target_of
+from polaris_lab.training.predicted import Predicted, Predictor, as_runs, predict, target_of
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
@@ -199,7 +199,7 @@ def evaluate(
 
     Parameters
     ----------
-    predictor : Run, sequence of Run, or callable
+    predictor : Run, Ensemble, sequence of Run, or callable
         See :func:`polaris_lab.training.predicted.predict`. Any method that answers in densities can be judged.
     dataset : PatchDataset
         With patches in `split`. A dataset for tests only has all of them in "validation".
@@ -257,8 +257,8 @@ def evaluate(
             continue
         notes += refuse_fitted(part, truth, allow=allow_fitted_patches)
         predicted = part.apply(predicted)
-    judged = dataset.split_rule, set(predicted.cloud.tolist())
-    notes += _split_notes(dataset, split, *judged)
+    notes += _split_notes(dataset, split, set(predicted.cloud.tolist()))
+    notes += _pixel_notes(predictor, dataset)
     bootstrap = {"level": level, "resamples": resamples, "seed": seed}
     return _evaluation(
         predicted,
@@ -319,12 +319,9 @@ def _evaluation(
 
 def name_of(predictor: Predictor) -> str:
     """Return what a method is called: a run's name, an estimator's class, or a function's name."""
-    from polaris_lab.training.run import Run
-
-    if isinstance(predictor, Run):
-        return predictor.name
-    if isinstance(predictor, list | tuple):
-        return f"mean of {len(predictor)} networks"
+    runs = as_runs(predictor)
+    if runs:
+        return runs[0].name if len(runs) == 1 else f"mean of {len(runs)} networks"
     return getattr(predictor, "__name__", type(predictor).__name__)
 
 
@@ -355,7 +352,17 @@ def refuse_fitted(part: Any, target: np.ndarray, *, allow: bool) -> list[str]:
     return said
 
 
-def _split_notes(dataset: PatchDataset, split: str, rule: str, judged: set[str]) -> list[str]:
+def _pixel_notes(predictor: Predictor, dataset: PatchDataset) -> list[str]:
+    """Say where a network was trained on pixels of another size."""
+    sizes = {run.pixel_size_pc for run in as_runs(predictor)}
+    return [
+        f"trained on pixels of {size:.4g} pc, judged on pixels of {dataset.pixel_size_pc:.4g} pc"
+        for size in sorted(sizes)
+        if abs(size / dataset.pixel_size_pc - 1) > 0.01
+    ]
+
+
+def _split_notes(dataset: PatchDataset, split: str, judged: set[str]) -> list[str]:
     """Say what the split may hide."""
     table = dataset.table
     learned = set(table["cloud"][table["split"] == "training"].tolist()) if split != "training" else judged
@@ -364,7 +371,7 @@ def _split_notes(dataset: PatchDataset, split: str, rule: str, judged: set[str])
         notes.append("these are the training patches: the scores say how well they are known by heart")
     elif judged == {""}:
         notes.append("the patches do not say of which cloud they are: no interval can be given")
-    elif judged & learned and rule != "slab":
+    elif judged & learned and dataset.split_rule != "slab":
         notes.append(f"{len(judged & learned)} of {len(judged)} clouds are also among the training patches")
     if len(judged) < 10 and judged != {""}:
         notes.append(f"the intervals rest on {len(judged)} clouds only")

@@ -17,7 +17,7 @@ LEVELS = (0.025, 0.16, 0.5, 0.84, 0.975)
 """Quantiles that are asked of a network whose answer is a set of quantiles."""
 
 Predictor = Any
-"""A Run, several of them (an ensemble), or ``f(column_density, *, pixel_size_pc)`` that returns densities [cm^-3] of
+"""A Run, an Ensemble, a sequence of Runs, or ``f(column_density, *, pixel_size_pc)`` that returns densities [cm^-3] of
 the same shape or a :class:`Predicted`: every estimator of :mod:`polaris_lab.estimators` is one."""
 
 
@@ -82,8 +82,8 @@ def predict(
 
     Parameters
     ----------
-    predictor : Run, sequence of Run, or callable
-        Runs of a sequence are averaged: the mean of log10 of the density, and for the variance the mean of their
+    predictor : Run, Ensemble, sequence of Run, or callable
+        Several runs are averaged: the mean of log10 of the density, and for the variance the mean of their
         variances plus the variance of their means. A callable is ``f(column_density, *, pixel_size_pc)``.
     dataset : PatchDataset
     split : str
@@ -123,7 +123,7 @@ def predict(
     if len(rows) == 0:
         raise ValueError(f"split: expected patches for {split}, got none of {len(dataset)}")
     cloud = np.asarray(dataset.table["cloud"])[rows].astype(str)
-    runs = _as_runs(predictor)
+    runs = as_runs(predictor)
     if runs:
         from polaris_lab.training.predicted_by_runs import predict_with_runs
 
@@ -147,26 +147,35 @@ def target_of(predictor: Predictor, dataset: PatchDataset, target: str | None) -
     ValueError
         If the dataset does not carry it.
     """
-    runs = _as_runs(predictor)
+    runs = as_runs(predictor)
     name = target or (runs[0].target if runs else dataset.targets[0])
     if name not in dataset.targets:
         raise ValueError(f"target: expected one of {', '.join(dataset.targets)}, got {name!r}")
     return name
 
 
-def _as_runs(predictor: Predictor) -> list[Run]:
-    """Return the runs of a predictor; none if it is a callable."""
+def as_runs(predictor: Predictor) -> list[Run]:
+    """Return the runs of a predictor; none if it is a callable.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    from polaris_lab.training.ensembles import Ensemble
     from polaris_lab.training.run import Run
 
     if isinstance(predictor, Run):
         return [predictor]
+    if isinstance(predictor, Ensemble):
+        return list(predictor.runs)
     if isinstance(predictor, Sequence) and not isinstance(predictor, str):
         if not predictor or not all(isinstance(item, Run) for item in predictor):
             raise TypeError(f"predictor: expected runs in the sequence, got {predictor!r}")
         return list(predictor)
     if not callable(predictor):
         raise TypeError(
-            "predictor: expected a Run, several of them, or f(column_density, *, pixel_size_pc), got "
+            "predictor: expected a Run, an Ensemble, several runs, or f(column_density, *, pixel_size_pc), got "
             f"{predictor!r}; an estimator by name comes from fit_estimator"
         )
     return []

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from polaris_lab.datasets.normalize import SYMMETRIES, symmetry
 from polaris_lab.quantities import is_logarithmic
+from polaris_lab.training.ensembles import EnsembleModel
 from polaris_lab.training.predicted import LEVELS, Predicted
+from polaris_lab.training.symmetric import Symmetric
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
@@ -23,26 +24,6 @@ if TYPE_CHECKING:
 
 BATCH_PIXELS = 2**18
 """Pixels that are predicted at a time."""
-
-INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
-"""Number of the symmetry that undoes each."""
-
-
-@dataclasses.dataclass
-class _Moments:
-    """Sums over members (networks and symmetries) of what they say, in log10."""
-
-    mean: Tensor
-    square: Tensor
-    variance: Tensor | None
-    quantiles: Tensor | None
-    members: int
-
-    def add(self, other: _Moments) -> None:
-        self.mean, self.square = self.mean + other.mean, self.square + other.square
-        self.variance = None if self.variance is None else self.variance + other.variance
-        self.quantiles = None if self.quantiles is None else self.quantiles + other.quantiles
-        self.members += other.members
 
 
 def predict_with_runs(
@@ -63,55 +44,33 @@ def predict_with_runs(
         if len(models) > 1 or symmetries:
             raise ValueError("predictor: expected one generative network without symmetries, got more")
         return dataclasses.replace(_sampled(models[0], inputs, samples, seed), parameters=parameters)
-    heads = [model.heads[target] for model in models]
-    if len({(head.kind, head.channels) for head in heads}) > 1:
-        raise ValueError(
-            f"predictor: expected networks with one kind of head, got {[head.kind for head in heads]}"
-        )
-    turns = range(SYMMETRIES) if symmetries else range(1)
+    if symmetries:
+        models = [Symmetric(model) for model in models]
+    model = models[0] if len(models) == 1 else EnsembleModel(models)
+    head = model.heads[target]
     start = time.process_time()
-    parts = []
     with torch.inference_mode():
-        for batch in _batches(inputs):
-            total: _Moments | None = None
-            for model, head in zip(models, heads, strict=True):
-                for turn in turns:
-                    found = _answer(model, head, batch, target, turn)
-                    total = found if total is None else (total.add(found) or total)
-            parts.append(_read(total))
+        parts = [_read(model, head, batch, target) for batch in _batches(inputs)]
     seconds = time.process_time() - start
-    density = np.concatenate([part[0] for part in parts])
-    sigma = None if parts[0][1] is None else np.concatenate([part[1] for part in parts])
-    quantiles = None
-    if parts[0][2] is not None:
-        quantiles = dict(zip(LEVELS, np.concatenate([part[2] for part in parts], axis=1), strict=True))
+    density, sigma, quantiles = (
+        None if part[0] is None else np.concatenate(part) for part in zip(*parts, strict=True)
+    )
+    if quantiles is not None:
+        quantiles = dict(zip(LEVELS, np.moveaxis(quantiles, 1, 0), strict=True))
     return Predicted(density, sigma, quantiles, cpu_seconds=seconds, parameters=parameters)
 
 
-def _answer(
-    model: BlueprintModel, head: Head, batch: Mapping[str, Tensor], target: str, turn: int
-) -> _Moments:
-    """Return what one network says of a batch that it sees turned."""
-    raw = model({name: symmetry(values, turn) for name, values in batch.items()})
-    raw = raw[target] if isinstance(raw, Mapping) else raw
-    raw = symmetry(raw, INVERSE[turn]).double()  # (N, C, H, W)
-    mean, sigma, quantiles = head.point(raw), head.sigma(raw), None
+def _read(
+    model: nn.Module, head: Head, batch: Mapping[str, Tensor], target: str
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Return density (n, y, x), sigma [dex] (n, y, x) and quantiles of the density (n, levels, y, x)."""
+    raw = model(batch)
+    raw = (raw[target] if isinstance(raw, Mapping) else raw).double()  # (N, C, H, W)
+    sigma, quantiles = head.sigma(raw), None
     if head.kind == "quantiles":
-        quantiles = torch.cat([head.quantile(raw, level) for level in LEVELS], dim=1)  # (N, levels, H, W)
-    return _Moments(mean, mean**2, None if sigma is None else sigma**2, quantiles, 1)
-
-
-def _read(total: _Moments) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Return density, sigma [dex] and quantiles of densities of the mixture, (n, y, x) each."""
-    mean = total.mean / total.members
-    spread = (total.square / total.members - mean**2).clamp(min=0)
-    sigma = None
-    if total.variance is not None:
-        sigma = (total.variance / total.members + spread).sqrt()[:, 0].numpy()
-    quantiles = None
-    if total.quantiles is not None:
-        quantiles = (10 ** (total.quantiles / total.members)).transpose(0, 1).numpy()  # (levels, n, y, x)
-    return (10**mean)[:, 0].numpy(), sigma, quantiles
+        quantiles = torch.cat([10 ** head.quantile(raw, level) for level in LEVELS], dim=1).numpy()
+    density = (10 ** head.point(raw))[:, 0].numpy()
+    return density, None if sigma is None else sigma[:, 0].numpy(), quantiles
 
 
 def _sampled(model: BlueprintModel, inputs: Mapping[str, Tensor], samples: int, seed: int) -> Predicted:

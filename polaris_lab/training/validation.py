@@ -10,10 +10,10 @@ from torch import nn
 
 from polaris_lab.estimators import fit_power_law
 from polaris_lab.quantities import is_logarithmic
-from polaris_lab.training.batches import Patches
 from polaris_lab.training.calibration import calibration_table
 from polaris_lab.training.loop import point_and_target, predictions
 from polaris_lab.training.metrics import scores
+from polaris_lab.training.streaming import load_patches
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
@@ -37,14 +37,28 @@ def predict_patches(
     predicted, target : ndarray (patches, y, x), float32
         Densities [cm^-3].
     """
-    patches = Patches.load(dataset, split, inputs=inputs, target=target)
+    patches = load_patches(dataset, split, inputs=inputs, target=target)
     device = torch.device(device)
     model.to(device, memory_format=torch.channels_last)
-    predicted = np.empty((len(patches), *patches.target.shape[-2:]), dtype=np.float32)
+    predicted = np.empty((len(patches), dataset.patch_size, dataset.patch_size), dtype=np.float32)
     for positions, raw, targets in predictions(model, patches, batch_size, device):
         log_density, _ = point_and_target(model, raw, targets)
         predicted[positions] = (10 ** log_density.double()).squeeze(1).cpu().numpy()  # (n, y, x)
     return predicted, dataset.read(target, dataset.indices(split))
+
+
+def raw_answers(model: nn.Module, dataset: PatchDataset, split: str, *, batch_size: int = 16) -> torch.Tensor:
+    """Return the raw answers (patches, C, y, x) of a network with one output to every patch of a split, on the CPU.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With a ``blueprint``; it is put in evaluation mode.
+    """
+    blueprint = model.blueprint
+    patches = load_patches(dataset, split, inputs=blueprint.inputs, target=blueprint.output)
+    found = [raw.cpu() for _, raw, _ in predictions(model, patches, batch_size, torch.device("cpu"))]
+    return torch.cat(found)  # (n, C, y, x)
 
 
 def training_ranges(

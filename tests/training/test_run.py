@@ -178,7 +178,7 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path, dataset, blueprint, conf
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("polaris_lab.training.session.save_checkpoint", full)
+    monkeypatch.setattr("polaris_lab.training.creation.save_checkpoint", full)
     with pytest.raises(OSError, match="No space left"):
         Run.create(tmp_path / "run", blueprint, dataset, config)
     assert list(tmp_path.iterdir()) == []
