@@ -100,6 +100,8 @@ def _inputs(models: Sequence[BlueprintModel], dataset: PatchDataset, rows: np.nd
         values = dataset.read(name, rows).astype(np.float64)
         values = np.log10(values) if is_logarithmic(name) else values
         tensor = torch.from_numpy(values.astype(np.float32))
+        if tensor.ndim == 1:
+            tensor = tensor[:, None, None]  # one number a patch
         inputs[name] = tensor[:, None] if tensor.ndim == 3 else tensor  # (n, C, y, x)
     return inputs
 
