@@ -49,14 +49,14 @@ REPORT = {
 
 NETWORKS: dict[str, Network] = {
     "U-Net of the report, 8 filters": Network(
-        "unet", {"layers": 3, "base_filters": 8, **REPORT}, {"epochs": 2, "batch_size": 4}
+        "unet", {"layers": 3, "base_filters": 8, **REPORT}, {"epochs": 1, "batch_size": 2}
     ),
     "U-Net, residual, 8 filters": Network(
-        "unet", {**SMALL, "scale_equivariant": False}, {"epochs": 2, "batch_size": 4}
+        "unet", {**SMALL, "scale_equivariant": False}, {"epochs": 1, "batch_size": 2}
     ),
-    "ours, 8 filters": Network("unet", SMALL, {"epochs": 2, "batch_size": 4}),
+    "ours, 8 filters": Network("unet", SMALL, {"epochs": 1, "batch_size": 2}),
     "ours, 8 filters, Gaussian": Network(
-        "unet", {**SMALL, "head": "gaussian"}, {"epochs": 2, "batch_size": 4, "loss": "auto"}
+        "unet", {**SMALL, "head": "gaussian"}, {"epochs": 1, "batch_size": 2, "loss": "auto"}
     ),
     "ours, 12 filters": Network("unet", BEST, {"epochs": 4, "batch_size": 4}, symmetries=True),
 }
