@@ -266,7 +266,7 @@ def test_what_was_fitted_on_the_judged_patches_is_refused_or_said(clouds):
 
 
 def test_bad_predictors_are_refused(clouds, dataset):
-    with pytest.raises(TypeError, match="expected a Run, several of them"):
+    with pytest.raises(TypeError, match="expected a Run, an Ensemble, several runs"):
         evaluate("power_law", clouds)
     with pytest.raises(TypeError, match="runs in the sequence"):
         evaluate([1, 2], clouds)
