@@ -49,16 +49,19 @@ REPORT = {
 
 NETWORKS: dict[str, Network] = {
     "U-Net of the report, 8 filters": Network(
-        "unet", {"layers": 3, "base_filters": 8, **REPORT}, {"epochs": 1, "batch_size": 2}
+        "unet", {"layers": 3, "base_filters": 8, **REPORT}, {"epochs": 2, "batch_size": 4}
     ),
     "U-Net, residual, 8 filters": Network(
-        "unet", {**SMALL, "scale_equivariant": False}, {"epochs": 1, "batch_size": 2}
+        "unet", {**SMALL, "scale_equivariant": False}, {"epochs": 2, "batch_size": 4}
     ),
-    "ours, 8 filters": Network("unet", SMALL, {"epochs": 1, "batch_size": 2}),
+    "ours, 8 filters": Network("unet", SMALL, {"epochs": 2, "batch_size": 4}, symmetries=True),
     "ours, 8 filters, Gaussian": Network(
-        "unet", {**SMALL, "head": "gaussian"}, {"epochs": 1, "batch_size": 2, "loss": "auto"}
+        "unet",
+        {**SMALL, "head": "gaussian"},
+        {"epochs": 2, "batch_size": 4, "loss": "auto"},
+        symmetries=True,
     ),
-    "ours, 12 filters": Network("unet", BEST, {"epochs": 4, "batch_size": 4}, symmetries=True),
+    "ours, 12 filters": Network("unet", BEST, {"epochs": 6, "batch_size": 4}, symmetries=True),
 }
 """Networks of the table, by name."""
 
@@ -134,7 +137,7 @@ def run_benchmark(
 def _entry(run: Run, seconds: float, network: Network) -> Entry:
     choices: dict[str, Any] = {"symmetries": network.symmetries}
     if network.settings.get("head", "point") != "point":
-        choices["recalibration"] = recalibrate(run)
+        choices["recalibration"] = recalibrate(run, symmetries=network.symmetries)
     return Entry(run, seconds, choices)
 
 

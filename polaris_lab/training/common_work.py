@@ -41,6 +41,8 @@ class WorkSize:
         Side of the patches for training and validation [pixels]: whole maps are cut into them.
     crop : int
         Side of the centre of a map that is tested [pixels].
+    patches_per_map : int
+        How many patches are drawn from each map; all where there are fewer.
     """
 
     cells: int = 256
@@ -49,6 +51,7 @@ class WorkSize:
     test: int = 8
     patch: int = 64
     crop: int = 128
+    patches_per_map: int = 12
 
 
 FULL = WorkSize()
@@ -112,7 +115,12 @@ def common_work(
 
     learned = maps(learn)
     return CommonWork(
-        training=_dataset([*_cut(learned, size.patch), *_cut(maps(check), size.patch)]),
+        training=_dataset(
+            [
+                *_cut(learned, size.patch, size.patches_per_map),
+                *_cut(maps(check), size.patch, size.patches_per_map),
+            ]
+        ),
         maps=_dataset(_cut(learned, size.crop)),
         test=_dataset(_centres(maps(test), size.crop)),
         outside=_dataset(_centres(maps(outside), size.crop)),
@@ -169,15 +177,20 @@ Patch = tuple[str, str, np.ndarray]
 """Cloud, line of sight, and the quantities (3, y, x)."""
 
 
-def _cut(clouds: Sequence[tuple[str, np.ndarray]], side: int) -> list[Patch]:
-    """Cut maps into patches that touch."""
-    return [
-        (name, axis, maps[:, number, y : y + side, x : x + side])
-        for name, maps in clouds
-        for number, axis in enumerate("zyx")
-        for y in range(0, maps.shape[-2] - side + 1, side)
-        for x in range(0, maps.shape[-1] - side + 1, side)
-    ]
+def _cut(clouds: Sequence[tuple[str, np.ndarray]], side: int, per_map: int | None = None) -> list[Patch]:
+    """Cut maps into patches that touch; keep all of each map, or some that are drawn."""
+    patches = []
+    for cloud, (name, maps) in enumerate(clouds):
+        corners = [
+            (y, x)
+            for y in range(0, maps.shape[-2] - side + 1, side)
+            for x in range(0, maps.shape[-1] - side + 1, side)
+        ]
+        for number, axis in enumerate("zyx"):
+            order = np.random.default_rng([cloud, number]).permutation(len(corners))
+            for y, x in [corners[i] for i in sorted(order[:per_map])]:
+                patches.append((name, axis, maps[:, number, y : y + side, x : x + side]))
+    return patches
 
 
 def _centres(clouds: Sequence[tuple[str, np.ndarray]], side: int) -> list[Patch]:

@@ -154,8 +154,15 @@ def fit_recalibration(predicted: Predicted, target: np.ndarray) -> Recalibration
     return Recalibration(LEVELS, tuple(float(place) for place in places), scale, patch_digests(target))
 
 
-def recalibrate(run: Run) -> Recalibration:
+def recalibrate(run: Run, *, symmetries: bool = False) -> Recalibration:
     """Fit the recalibration of a run on its validation patches, and keep it in its folder.
+
+    Parameters
+    ----------
+    run : Run
+        With a finished epoch, and its dataset at hand.
+    symmetries : bool
+        For predictions that are averaged over the 8 symmetries, whose spread is another.
 
     Raises
     ------
@@ -164,7 +171,7 @@ def recalibrate(run: Run) -> Recalibration:
     """
     dataset = run.dataset()
     truth = dataset.read(run.target, dataset.indices("validation"))
-    found = fit_recalibration(predict(run, dataset), truth)
+    found = fit_recalibration(predict(run, dataset, symmetries=symmetries), truth)
     write_json(Path(run.path) / FILE, found.to_dict())
     return found
 

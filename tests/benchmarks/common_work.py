@@ -46,7 +46,7 @@ def common(folder: Path, which: list[str]) -> BenchmarkTable:
         run, seconds = trained(folder / "full" / "runs" / key, network, training)
         choices: dict = {"symmetries": network.symmetries}
         if key == "gaussian":
-            choices["recalibration"] = recalibrate(run)
+            choices["recalibration"] = recalibrate(run, symmetries=network.symmetries)
         entries[key] = Entry(run, seconds, choices)
     return benchmark(
         entries,

@@ -45,9 +45,9 @@ def test_goals_on_the_whole_work(tmp_path, capsys, benchmark):
     work = common_work(tmp_path / "clouds", FULL)
     small, seconds = benchmark.pedantic(lambda: trained(tmp_path / "small", SMALL, work.training), rounds=1)
     gaussian, more = trained(tmp_path / "gaussian", NETWORKS["ours, 8 filters, Gaussian"], work.training)
-    choices = {"recalibration": recalibrate(gaussian)}
+    choices = {"symmetries": True, "recalibration": recalibrate(gaussian, symmetries=True)}
     table = compare(
-        {"small": Entry(small, seconds), "gaussian": Entry(gaussian, more, choices)},
+        {"small": Entry(small, seconds, {"symmetries": True}), "gaussian": Entry(gaussian, more, choices)},
         work.test,
         training=work.maps,
     )

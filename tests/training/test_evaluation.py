@@ -286,3 +286,14 @@ def test_every_statistic_has_words():
     from polaris_lab.training.evaluation_text import LABELS
 
     assert set(STATISTICS) <= set(LABELS)
+
+
+def test_a_partial_batch_weighs_by_its_size(trained, clouds, monkeypatch):
+    """Twelve patches in batches of five, five and two give what one batch gives."""
+    from polaris_lab.training import predicted_by_runs
+
+    whole = evaluate(trained, clouds)
+    monkeypatch.setattr(predicted_by_runs, "BATCH_PIXELS", 5 * 32 * 32)
+    parts = evaluate(trained, clouds)
+    for name, score in whole.scores.items():
+        assert parts.scores[name]["value"] == pytest.approx(score["value"], rel=1e-4, abs=1e-6)
