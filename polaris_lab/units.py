@@ -32,6 +32,9 @@ BOLTZMANN = 1.380649e-16
 ATOMIC_MASS = 1.66053906660e-24
 """Atomic mass constant [g] (CODATA 2018)."""
 
+SOLAR_MASS = 1.988409870698051e33
+"""Mass of the Sun [g] (IAU 2015 nominal GM over the CODATA 2018 G)."""
+
 GRAVITATION = 6.67430e-8
 """Gravitational constant [cm^3 g^-1 s^-2] (CODATA 2018)."""
 

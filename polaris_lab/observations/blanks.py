@@ -73,6 +73,75 @@ def mark_blanks(
     return marked
 
 
+SPIKE_FACTOR = 30.0
+"""A pixel this many times above the median of the pixels around it is no measurement: a beam covers several pixels,
+and neighbours cannot differ so much. Failed fits of spectral energy distributions leave 1e25 beside 1e22."""
+
+
+def find_spikes(values: np.ndarray, *, factor: float = SPIKE_FACTOR) -> np.ndarray:
+    """Return which pixels rise above `factor` times the median of the 24 pixels around them.
+
+    Parameters
+    ----------
+    values : ndarray, shape (ny, nx)
+        A linear map, NaN where blank; blank pixels have no say.
+    factor : float
+        The rule.
+
+    Returns
+    -------
+    ndarray of bool
+
+    Raises
+    ------
+    ValueError
+        If the factor is not above 1.
+
+    Examples
+    --------
+    >>> spiky = np.full((7, 7), 1e22)
+    >>> spiky[3, 3] = 1e25
+    >>> np.argwhere(find_spikes(spiky)).tolist()
+    [[3, 3]]
+    """
+    if not factor > 1:
+        raise ValueError(f"spikes: expected a factor above 1, got {factor}")
+    with np.errstate(invalid="ignore"):
+        high = values > factor * np.nanmedian(values)  # few pixels: only those are looked at closely
+    spikes = np.zeros(values.shape, bool)
+    for y, x in np.argwhere(high):
+        around = values[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+        good = np.isfinite(around)
+        others = int(good.sum()) - 1
+        if others >= 3:
+            rest = np.sort(around[good])[:-1] if values[y, x] == np.nanmax(around) else around[good]
+            spikes[y, x] = values[y, x] > factor * np.median(rest)
+    return spikes
+
+
+def mark_spikes(values: np.ndarray, *, factor: float | None, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a map with NaN at its spikes, and which they are; `factor` None or False leaves all as it is.
+
+    Warns
+    -----
+    BlankPixelWarning
+        How many were found.
+    """
+    if factor is None or factor is False:
+        return values, np.zeros(values.shape, bool)
+    spikes = find_spikes(values, factor=SPIKE_FACTOR if factor is True else float(factor))
+    if not spikes.any():
+        return values, spikes
+    warnings.warn(
+        f"{where}: {int(spikes.sum())} of {values.size} pixels rise more than {SPIKE_FACTOR if factor is True else factor:g} "
+        f"times above those around them (up to {np.nanmax(values[spikes]):.3g}) and are taken as failed fits, not "
+        "observed; spikes=False keeps them",
+        BlankPixelWarning,
+        stacklevel=4,
+    )
+    return np.where(spikes, values.dtype.type(np.nan), values), spikes
+
+
 def _candidates(blank: float | Sequence[float] | None, header_blank: float | None) -> list[float]:
     if blank is None:
         return [*USUAL_BLANKS, *([float(header_blank)] if header_blank is not None else [])]

@@ -106,6 +106,23 @@ def read_image(path: str | Path, *, hdu: int | str | None = None) -> Image:
     return Image(values, header, wcs)
 
 
+def read_values(path: str | Path, *, hdu: int | str, shape: tuple[int, int]) -> np.ndarray:
+    """Read another 2D image of a file, such as an error map, without coordinates of its own.
+
+    Raises
+    ------
+    ValueError
+        If there is no such extension, or it has another shape.
+    """
+    path = Path(path)
+    with quiet(), fits.open(path, memmap=False) as hdus:
+        values = np.asarray(_choose(hdus, hdu, path).data)
+    values = values.reshape([n for n in values.shape if n > 1])
+    if values.shape != shape:
+        raise ValueError(f"{path}: hdu {hdu!r}: expected the shape of the map {shape}, got {values.shape}")
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a FITS file, got no such file; check the path")

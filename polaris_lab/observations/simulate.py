@@ -44,6 +44,7 @@ def observe_cube(
     relative_noise: float = 0.0,
     zero_level: float = 0.0,
     blank_corner: float = 0.0,
+    mask: np.ndarray | Observation | None = None,
     species: str = "H2",
     centre: SkyCoord | None = None,
     seed: int = 0,
@@ -73,6 +74,9 @@ def observe_cube(
         too high.
     blank_corner : float
         Legs of the triangle at the first corner that is blank, as a fraction of the sides.
+    mask : ndarray of bool or Observation, optional
+        Pixels that are blank, in the shape of the simulated map; of an observation its blank pixels, stretched over the
+        simulated map (nearest pixel).
     species : {"H2", "H"}
         What the map counts when written; :attr:`Observation.column_density` is N_H in any case.
     centre : SkyCoord, optional
@@ -120,6 +124,8 @@ def observe_cube(
     observed = column * (1 + relative_noise * rng.standard_normal(column.shape))
     observed += median * (noise * rng.standard_normal(column.shape) + zero_level)
     observed[_corner(column.shape, blank_corner)] = np.nan
+    if mask is not None:
+        observed[_mask(mask, column.shape)] = np.nan
     pixel_deg = math.degrees(pixel / distance_pc)
     observation = Observation(
         observed / (HYDROGEN_PER_H2 if species == "H2" else 1.0),
@@ -183,3 +189,17 @@ def _tangent_plane(shape: tuple[int, int], pixel_deg: float, centre: SkyCoord | 
     wcs.wcs.radesys = "ICRS"
     wcs.wcs.cunit = ["deg", "deg"]
     return wcs
+
+
+def _mask(mask: np.ndarray | Observation, shape: tuple[int, int]) -> np.ndarray:
+    """Return which pixels are blank."""
+    if isinstance(mask, Observation):
+        blank = ~np.isfinite(mask.column_density)
+        rows, columns = ((np.arange(n) * m) // n for n, m in zip(shape, blank.shape, strict=True))
+        return blank[rows[:, None], columns[None, :]]
+    mask = np.asarray(mask)
+    if mask.shape != shape or mask.dtype != bool:
+        raise ValueError(
+            f"mask: expected True and False in the shape of the simulated map {shape}, got {mask.shape} of {mask.dtype}"
+        )
+    return mask

@@ -6,6 +6,7 @@ that contradicts the values is refused with the words that settle it.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from astropy import units as u
 
 from polaris_lab.config import did_you_mean
-from polaris_lab.units import HYDROGEN_PER_H2
+from polaris_lab.units import HYDROGEN_PER_H2, positive
 
 
 class Species(NamedTuple):
@@ -42,14 +43,48 @@ SPECIES = {
         "mag",
         "N_H = 1.67e22 A_K (Bohlin et al. 1978; A_K = 0.112 A_V, Rieke & Lebofsky 1985)",
     ),
+    "tau": Species(math.nan, "", "an optical depth, whose law must be named"),
 }
-"""What a map may count, by the name that `species=` takes."""
+"""What a map may count, by the name that `species=` takes, with the law that holds unless another is named."""
+
+LAWS = {
+    "A_V": {
+        "bohlin1978": SPECIES["A_V"],
+        "guver2009": Species(2.21e21, "mag", "N_H = 2.21e21 A_V (Guver & Ozel 2009, MNRAS 400, 2050)"),
+        "zhu2017": Species(2.08e21, "mag", "N_H = 2.08e21 A_V (Zhu et al. 2017, MNRAS 471, 3494)"),
+    },
+    "A_K": {
+        "rieke1985": SPECIES["A_K"],
+        "cardelli1989": Species(
+            BOHLIN / 0.114,
+            "mag",
+            "N_H = 1.64e22 A_K (Bohlin et al. 1978; A_K = 0.114 A_V, Cardelli et al. 1989, ApJ 345, 245)",
+        ),
+    },
+    "tau": {
+        "planck2014": Species(
+            1 / 1.2e-26,
+            "",
+            "N_H = tau_353 / 1.2e-26 cm^2 (Planck Collaboration XI 2014, A&A 571, A11; dense gas)",
+        ),
+    },
+}
+"""Named laws by species; the first of A_V and of A_K is the default, an optical depth has none."""
+
+MU_H2 = 2.8
+"""Gas mass per H2 molecule in m_H that N_H = 2 N(H2) with 1.4 m_H a nucleus implies; older maps took 2.33."""
+
+PLAUSIBLE_MU = (2.0, 3.0)
+"""Where a gas mass per H2 molecule must lie [m_H]."""
 
 PLAUSIBLE_COLUMN = (1e18, 1e26)
 """Where the median of a column density map must lie [cm^-2]: outside, the unit is wrong."""
 
 PLAUSIBLE_EXTINCTION = (1e-3, 1e3)
 """Where the median of an extinction map must lie [mag]."""
+
+PLAUSIBLE_DEPTH = (1e-7, 1.0)
+"""Where the median of a map of dust optical depth must lie."""
 
 _H2_WORD = r"(?:N\s*\(\s*H_?2\s*\)|N_?H_?2\b|\bH_?2\b)"
 _WORDS = (
@@ -73,14 +108,65 @@ def check_species(species: object) -> str:
             'species: expected what the map counts, got nothing; write species="H2" for N(H2) (Herschel, HGBS), '
             'species="H" for hydrogen nuclei, "A_V" or "A_K" for extinction: between H and H2 lies a factor of 2'
         )
-    if species == "tau":
-        raise ValueError(
-            'species: expected a map that converts to N_H, got "tau", whose dust opacity is not known; divide by your '
-            'cross-section per hydrogen nucleus and open the result with species="H"'
-        )
     if not isinstance(species, str) or species not in SPECIES:
-        raise ValueError(f"species: unknown {species!r}: {did_you_mean(str(species), [*SPECIES, 'tau'])}")
+        raise ValueError(f"species: unknown {species!r}: {did_you_mean(str(species), list(SPECIES))}")
     return str(species)
+
+
+def conversion(species: str, *, law: str | u.Quantity | None = None, mu: float | None = None) -> Species:
+    """Return what one unit of a map is in N_H, and the law in words.
+
+    Parameters
+    ----------
+    species : str
+        A name in :data:`SPECIES`.
+    law : str or Quantity, optional
+        A name in :data:`LAWS`; of an optical depth also a cross-section per hydrogen nucleus (cm2), which divides
+        it.
+    mu : float, optional
+        Gas mass per H2 molecule in m_H with which a map of N(H2) was made, where it is not 2.8: the mass it measured
+        stays, N_H = 2 N(H2) mu / 2.8.
+
+    Raises
+    ------
+    ValueError
+        If the law is unknown or missing, or `law` or `mu` says nothing about this species, or `mu` is implausible.
+    """
+    if mu is not None:
+        if species != "H2":
+            raise ValueError(
+                f'mu: expected it with species="H2", whose mass per molecule it is, got species={species!r}; leave it out'
+            )
+        if not PLAUSIBLE_MU[0] <= mu <= PLAUSIBLE_MU[1]:
+            raise ValueError(
+                f"mu: expected a gas mass per H2 molecule of 2 to 3 m_H (2.33 or 2.8), got {mu:g}"
+            )
+        if law is None and mu != MU_H2:
+            factor = HYDROGEN_PER_H2 * mu / MU_H2
+            return Species(factor, "cm-2", f"N_H = 2 N(H2) {mu:g} / 2.8: made with {mu:g} m_H a molecule")
+    if law is None:
+        if species == "tau":
+            raise ValueError(
+                "law: expected the opacity behind the optical depth, got none; name one "
+                f"({', '.join(LAWS['tau'])}: {LAWS['tau']['planck2014'].law}) or give a cross-section per hydrogen "
+                "nucleus, for example law=1.2e-26 * u.cm**2"
+            )
+        return SPECIES[species]
+    if species not in LAWS:
+        raise ValueError(
+            f'law: expected none with species="{species}", which counts particles, got {law!r}; laws are for A_V, A_K and '
+            "optical depths, which give N_H themselves"
+        )
+    if isinstance(law, u.Quantity):
+        if species != "tau":
+            raise ValueError(
+                f"law: expected a name with species={species!r}, got {law}: {', '.join(LAWS[species])}"
+            )
+        section = positive(law, u.cm**2, "law")
+        return Species(1 / section, "", f"N_H = tau / {section:.3g} cm^2")
+    if law not in LAWS[species]:
+        raise ValueError(f"law: unknown {law!r} for {species}: {did_you_mean(str(law), list(LAWS[species]))}")
+    return LAWS[species][law]
 
 
 def parse_unit(text: str | u.UnitBase) -> u.UnitBase | None:
@@ -120,7 +206,14 @@ def parse_unit(text: str | u.UnitBase) -> u.UnitBase | None:
 
 
 def to_hydrogen(
-    values: np.ndarray, *, species: str, unit: str | u.UnitBase | None, header_unit: str | None, where: str
+    values: np.ndarray,
+    *,
+    species: str,
+    unit: str | u.UnitBase | None,
+    header_unit: str | None,
+    where: str,
+    law: str | u.Quantity | None = None,
+    mu: float | None = None,
 ) -> np.ndarray:
     """Return N_H [cm^-2] from the values of a map.
 
@@ -136,6 +229,8 @@ def to_hydrogen(
         BUNIT.
     where : str
         What the map is called in errors.
+    law, mu : optional
+        As for :func:`conversion`.
 
     Returns
     -------
@@ -147,14 +242,16 @@ def to_hydrogen(
     ValueError
         If the unit is missing, is no unit of the species, or contradicts the values; with the remedy.
     """
-    entry = SPECIES[species]
+    entry = conversion(species, law=law, mu=mu)
     median = _median(values)
     said = header_unit.strip() if header_unit else ""
     found = parse_unit(unit) if unit is not None else parse_unit(said) if said else None
     if unit is not None and found is None:
         raise ValueError(f'{where}: unit: expected for example "cm-2", "dex(cm-2)" or "mag", got {unit!r}')
-    if found is None and not said and entry.unit == "mag":
-        found = u.mag  # a map of extinction is in magnitudes: the species has said so
+    if found is None and not said and entry.unit != "cm-2":
+        found = u.Unit(
+            entry.unit
+        )  # extinction is in magnitudes, an optical depth a number: the species has said so
     origin = f"unit={str(unit)!r}" if unit is not None else f"BUNIT = {said!r}" if said else "an empty BUNIT"
     if found is None:
         raise ValueError(f"{where}: expected a unit, got {origin}; {_advice(median, species)}")
@@ -173,7 +270,12 @@ def to_hydrogen(
     if factor != 1.0:
         result = result * values.dtype.type(factor)
     _check_range(_median(result), entry.unit, origin, where, _advice(median, species))
-    return result if entry.factor == 1.0 else result * values.dtype.type(entry.factor)
+    if entry.factor == 1.0:
+        return result
+    scaled = (
+        result.astype(np.float64) * entry.factor
+    )  # 1e26 a unit of optical depth is near the end of float32
+    return scaled.astype(values.dtype)
 
 
 def _factor(found: u.UnitBase, wanted: u.UnitBase) -> tuple[bool, float | None]:
@@ -192,7 +294,7 @@ def _median(values: np.ndarray) -> float:
 
 
 def _check_range(median: float, unit: str, origin: str, where: str, advice: str) -> None:
-    low, high = PLAUSIBLE_COLUMN if unit == "cm-2" else PLAUSIBLE_EXTINCTION
+    low, high = {"cm-2": PLAUSIBLE_COLUMN, "mag": PLAUSIBLE_EXTINCTION, "": PLAUSIBLE_DEPTH}[unit]
     if not low <= median <= high:
         raise ValueError(
             f"{where}: with {origin} the median is {median:.3g} {unit}, expected {low:g} to {high:g}; {advice}"

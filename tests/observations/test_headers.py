@@ -69,3 +69,28 @@ def test_either_way_to_write_the_pixel_size_will_do(make_fits, cards):
     assert Observation.from_fits(make_fits(**bare | cards), **AT).pixel_size_arcsec == pytest.approx(
         18, rel=1e-3
     )
+
+
+@pytest.mark.parametrize("projection", ["GLS", "SFL"])
+@pytest.mark.parametrize("rotation", [0.0, 14.0])
+def test_gildas_headers_with_rotated_axes(tmp_path, projection, rotation):
+    """GILDAS writes GLS (SFL under its old name), CROTA, and axes of one pixel; rows point CROTA2 west of north."""
+    header = fits.Header()
+    header["CTYPE1"], header["CTYPE2"] = f"RA---{projection}", f"DEC--{projection}"
+    header["CRVAL1"], header["CRVAL2"] = 85.2483, -2.4583  # the Horsehead
+    header["CRPIX1"], header["CRPIX2"] = 50.0, 40.0
+    header["CDELT1"], header["CDELT2"] = -0.0025, 0.0025
+    header["CROTA2"] = rotation
+    header["CTYPE3"], header["CRVAL3"], header["CDELT3"], header["CRPIX3"] = "VELO-LSR", 1e4, 500.0, 1.0
+    header["CTYPE4"], header["CRVAL4"], header["CDELT4"], header["CRPIX4"] = "STOKES", 1.0, 1.0, 1.0
+    header["EQUINOX"], header["BUNIT"] = 2000.0, "cm-2"
+    path = tmp_path / "horsehead.fits"
+    fits.writeto(path, np.full((1, 1, 80, 100), 1e21), header)
+    found = Observation.from_fits(path, distance="Orion B", species="H2")
+    assert found.shape == (80, 100)
+    assert found.pixel_size_arcsec == pytest.approx(9.0, rel=1e-6)
+    centre, up = found.wcs.pixel_to_world(49, 39), found.wcs.pixel_to_world(49, 79)
+    assert centre.ra.deg == pytest.approx(85.2483)
+    assert centre.dec.deg == pytest.approx(-2.4583)
+    assert centre.position_angle(up).wrap_at(180 * u.deg).deg == pytest.approx(-rotation, abs=1e-3)
+    assert centre.separation(up).deg == pytest.approx(40 * 0.0025, rel=1e-4)

@@ -270,7 +270,7 @@ def test_flags_what_the_network_has_never_seen(run, observe):
     assert ordinary.flagged(strange).mean() < 0.05
     spike = column.copy()
     spike[40, 40] *= 1e5
-    p = predict(run, observe(spike))
+    p = predict(run, observe(spike, spikes=False))
     assert p.flagged(Quality.COLUMN_RANGE)[40, 40]
     assert p.flagged(Quality.DENSITY_RANGE)[40, 40]
     assert any("outside the training set" in note for note in p.notes)

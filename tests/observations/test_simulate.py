@@ -7,6 +7,7 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
+import polaris_lab as lab
 from polaris_lab.clouds import SimulationCube, project
 from polaris_lab.observations import BlankPixelWarning, Observation, observe_cube
 
@@ -111,3 +112,26 @@ def test_it_goes_through_a_file(cube, tmp_path, species):
 def test_choices_out_of_range(cube, choices, error, message):
     with pytest.raises(error, match=message):
         observe_cube(cube, **{**FAR, **choices})
+
+
+def test_an_observation_of_a_cube_holds_its_truth(cube):
+    """Without beam and noise the map is the projection, and the truth the mass-weighted density."""
+    seen = lab.Observation.from_cube(cube, distance=300 * u.pc, species="H")
+    np.testing.assert_allclose(seen.column_density, lab.column_density(cube), rtol=1e-5)
+    np.testing.assert_allclose(seen.truth, lab.mass_weighted_density(cube), rtol=1e-5)
+
+
+def test_a_real_map_lends_its_blank_pixels(cube):
+    shape = lab.column_density(cube).shape
+    real = lab.Observation.from_cube(cube, distance=300 * u.pc, blank_corner=0.5)
+    seen = lab.Observation.from_cube(cube, distance=300 * u.pc, seed=1, mask=real)
+    assert np.array_equal(np.isnan(seen.column_density), np.isnan(real.column_density))
+    stretched = lab.Observation.from_cube(
+        cube, distance=300 * u.pc, axis="y", mask=real
+    )  # 24 x 36 for 30 x 36
+    assert np.isnan(stretched.column_density).mean() == pytest.approx(0.125, abs=0.03)
+    mask = np.zeros(shape, bool)
+    mask[3] = True
+    assert np.isnan(lab.Observation.from_cube(cube, distance=300 * u.pc, mask=mask).column_density[3]).all()
+    with pytest.raises(ValueError, match="mask: expected True and False"):
+        lab.Observation.from_cube(cube, distance=300 * u.pc, mask=mask[1:])

@@ -178,7 +178,7 @@ def _files() -> list[Item]:
             "tar",
             "sure",
             "Gratier et al. 2017 (A&A 599, A100)",
-            "lab.PPVCube.from_fits(path)",
+            "lab.PPVCube.open(path)",
         ),
     ]
     lines += [
@@ -229,7 +229,7 @@ def _by_hand() -> list[Item]:
             "Polaris Flare, 12CO and 13CO (1-0) cubes of the IRAM 30m, 20 arcsec, 0.055 km/s",
             certainty="sure",
             source="Hily-Blant & Falgarone 2007 (A&A 469, 173); VizieR J/A+A/469/173",
-            usage="lab.PPVCube.from_fits(path)",
+            usage="lab.PPVCube.open(path)",
             steps=(
                 "open https://cdsarc.cds.unistra.fr/VizieR/ftp/pub/A+A/469/173/ and download the cube you want",
                 "hand it over: polaris-lab fetch cds:polaris-co --local FILE",
