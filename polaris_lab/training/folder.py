@@ -277,9 +277,9 @@ def needs_reconciling(folder: Path) -> bool:
     )
 
 
-def is_reconciled(folder: Path) -> bool:
+def is_reconciled(folder: Path, checkpoint: Mapping[str, Any]) -> bool:
     """Return whether history and best weights agree with the checkpoint, whatever the times of the files say."""
-    records = load_checkpoint(folder / CHECKPOINT)["history"]
+    records = checkpoint["history"]
     text = "".join(_line(record) for record in records).encode()
     if not (folder / HISTORY).exists() or (folder / HISTORY).read_bytes() != text:
         return False
@@ -288,8 +288,18 @@ def is_reconciled(folder: Path) -> bool:
 
 
 def reconcile_if_killed(folder: Path) -> None:
-    """Reconcile on opening, unless a training is under way (it does so itself) or the folder is read-only."""
-    if not needs_reconciling(folder) or holder(folder) is not None or is_reconciled(folder):
+    """Reconcile on opening, unless a training is under way (it does so itself) or the folder is read-only.
+
+    A damaged checkpoint does not keep a run from being used; training it further will say what is wrong.
+    """
+    if not needs_reconciling(folder) or holder(folder) is not None:
+        return
+    try:
+        checkpoint = load_checkpoint(folder / CHECKPOINT)
+    except ValueError as error:
+        logger.warning("%s", error)
+        return
+    if is_reconciled(folder, checkpoint):
         return
     try:
         with lock(folder):
