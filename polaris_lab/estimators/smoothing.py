@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numba
 import numpy as np
 from scipy.special import ive
@@ -11,6 +13,7 @@ _TAIL = 1e-6
 """Weight of a kernel that may lie beyond its end: then it is cut."""
 
 
+@functools.lru_cache(maxsize=1024)
 def heat_kernel(variance: float) -> np.ndarray:
     """Return half of the kernel that heat diffusion on a grid has: e^-v I_k(v), k = 0, 1, 2 ...
 
@@ -25,7 +28,7 @@ def heat_kernel(variance: float) -> np.ndarray:
     Returns
     -------
     ndarray, shape (reach + 1,)
-        Weights of the centre and of the neighbours on one side; the sum over both sides is 1.
+        Weights of the centre and of the neighbours on one side, read-only; the sum over both sides is 1.
 
     References
     ----------
@@ -41,7 +44,9 @@ def heat_kernel(variance: float) -> np.ndarray:
     half = ive(np.arange(reach + 1), variance)
     beyond = 2.0 * half[::-1].cumsum()[::-1]  # weight from here on, both sides
     half = half[: max(int(np.count_nonzero(beyond > _TAIL)), 2)]
-    return half / (half[0] + 2.0 * half[1:].sum())
+    half /= half[0] + 2.0 * half[1:].sum()
+    half.setflags(write=False)
+    return half
 
 
 def smooth(image: np.ndarray, sigma: float) -> np.ndarray:
