@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--quick", action="store_true", help="small clouds, one epoch: one to two CPU-minutes, numbers mean little"
+        "--quick",
+        action="store_true",
+        help="small clouds, one epoch: one to two CPU-minutes, numbers mean little",
     )
     size.add_argument("--full", action="store_true", help="the table of the README (the default)")
     parser.add_argument("--output", type=Path, metavar="TABLE.md", help="write the table here, as Markdown")

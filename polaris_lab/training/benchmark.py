@@ -9,7 +9,17 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polaris_lab.config import SCHEMA, check_schema, did_you_mean, from_dict, read_json, to_dict, write_json
+from polaris_lab import __version__
+from polaris_lab.config import (
+    SCHEMA,
+    check_schema,
+    did_you_mean,
+    fingerprint,
+    from_dict,
+    read_json,
+    to_dict,
+    write_json,
+)
 from polaris_lab.estimators import ESTIMATORS, fit_estimator
 from polaris_lab.training.bootstrap import Interval
 from polaris_lab.training.evaluation import Evaluation, evaluate, name_of, target_of
@@ -143,6 +153,7 @@ def benchmark(
     split: str = "validation",
     target: str | None = None,
     references: Sequence[str] = REFERENCES,
+    cache: str | Path | None = None,
     **choices: Any,
 ) -> BenchmarkTable:
     """Judge several methods on the same patches of held-out clouds.
@@ -163,6 +174,8 @@ def benchmark(
         What is predicted; by default the first Run's target, or the first of the dataset.
     references : sequence of str
         Estimators (or names of `models`) that every RMSE is divided by.
+    cache : path, optional
+        Folder that keeps what named estimators reach, so that slow ones are judged once.
     **choices
         More of :func:`polaris_lab.training.evaluation.evaluate`: level, resamples, seed ...
 
@@ -241,6 +254,20 @@ def _entries(models: Mapping[str, Any] | Sequence[Any], references: Sequence[str
                 f"models: unknown estimator {entry.predictor!r}: {did_you_mean(entry.predictor, list(ESTIMATORS))}"
             )
     return entries
+
+
+def _file(
+    cache: str | Path | None,
+    entry: Entry,
+    training: PatchDataset,
+    dataset: PatchDataset,
+    asked: dict[str, Any],
+) -> Path | None:
+    """Return where the cache keeps an estimator's evaluation; None for other methods, or without a cache."""
+    if cache is None or not isinstance(entry.predictor, str):
+        return None
+    what = [entry.predictor, training.fingerprint, dataset.fingerprint, asked, __version__]
+    return Path(cache) / f"{entry.predictor}_{fingerprint(what)}.json"
 
 
 def _common_target(entries: Mapping[str, Entry], dataset: PatchDataset) -> str:

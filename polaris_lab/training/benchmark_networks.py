@@ -130,6 +130,7 @@ def run_benchmark(
         {"unseen clouds": work.test, "clouds beyond the training's ranges": work.outside},
         training=work.maps,
         target="mass_weighted_density",
+        cache=folder / "estimators",
     )
     return dataclasses.replace(table, notes=[*notes, *table.notes])
 

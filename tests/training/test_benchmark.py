@@ -89,6 +89,14 @@ def test_table_as_markdown_html_and_json(clouds, tmp_path):
         BenchmarkTable.load(tmp_path / "no.json")
 
 
+def test_estimators_are_judged_once_where_there_is_a_cache(clouds, tmp_path, monkeypatch):
+    first = benchmark(["power_law"], clouds, references=["power_law"], cache=tmp_path)
+    monkeypatch.setattr("polaris_lab.training.benchmark.fit_estimator", None)
+    assert benchmark(["power_law"], clouds, references=["power_law"], cache=tmp_path) == first
+    with pytest.raises(TypeError):  # another question is answered anew
+        benchmark(["power_law"], clouds, references=["power_law"], cache=tmp_path, resamples=100)
+
+
 def test_bad_benchmarks_are_refused(clouds):
     with pytest.raises(ValueError, match="unknown estimator 'power_lw': did you mean 'power_law'"):
         benchmark(["power_lw"], clouds)
