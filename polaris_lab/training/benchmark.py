@@ -214,16 +214,17 @@ def benchmark(
         wanted = target or _common_target(entries, dataset)
         found: dict[str, tuple[Evaluation, float | None]] = {}
         for name, entry in entries.items():
+            asked = {"split": split, "target": wanted, "name": name, **choices, **entry.choices}
+            file = _file(cache, entry, training or dataset, dataset, asked)
+            if file is not None and file.exists():
+                known = read_json(file)
+                found[name] = Evaluation.from_dict(known["evaluation"], where=str(file)), known["seconds"]
+                continue
             entry = _fitted(name, entry, training or dataset, wanted, fitted)
-            evaluation = evaluate(
-                entry.predictor,
-                dataset,
-                split=split,
-                target=wanted,
-                name=name,
-                **{**choices, **entry.choices},
-            )
+            evaluation = evaluate(entry.predictor, dataset, **asked)
             found[name] = evaluation, entry.fit_cpu_seconds
+            if file is not None:
+                write_json(file, {"evaluation": evaluation.to_dict(), "seconds": entry.fit_cpu_seconds})
         for evaluation, seconds in found.values():
             rows.append(_row(dataset_name, evaluation, seconds, {r: found[r][0] for r in references}))
         first = next(iter(found.values()))[0]
