@@ -13,18 +13,41 @@ from widgets.curves import (
     loss_curves,
 )
 from widgets.emission import centroid_map, channel_maps, integrated_map, line_of_sight, ray_tracing, spectrum
+from widgets.evaluation import (
+    accuracy_with_spread,
+    coherence,
+    coverage_curves,
+    pit_histogram,
+    power_ratio,
+    residuals_before_after,
+)
 from widgets.kan_curves import learned_curves
 from widgets.map_grids import map_grid
 from widgets.maps import correlation, sky_map, spatial_error
+from widgets.observation_figures import (
+    column_relation,
+    core_errors,
+    core_markers,
+    core_mass_function,
+    density_pdfs,
+)
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
 
 __all__ = [
     "HISTORY_COLUMNS",
     "accuracy_by_tolerance",
     "accuracy_curve",
+    "accuracy_with_spread",
     "centroid_map",
     "channel_maps",
+    "coherence",
+    "column_relation",
+    "core_errors",
+    "core_markers",
+    "core_mass_function",
     "correlation",
+    "coverage_curves",
+    "density_pdfs",
     "history_table",
     "integrated_map",
     "learned_curves",
@@ -32,9 +55,12 @@ __all__ = [
     "line_of_sight",
     "loss_curves",
     "map_grid",
+    "pit_histogram",
+    "power_ratio",
     "ray_tracing",
     "residual_bands",
     "residual_violins",
+    "residuals_before_after",
     "sky_map",
     "spatial_error",
     "spectrum",
