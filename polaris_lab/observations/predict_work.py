@@ -1,0 +1,387 @@
+"""The work of a prediction: prepared once, done band after band, each finished to maps on the pixels of the observation."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy import units as u
+from tqdm.auto import tqdm
+
+from polaris_lab.datasets.patches import TilePlan, apply_tiled, read_window
+from polaris_lab.observations import provenance
+from polaris_lab.observations.coverage import coverage_flags, coverage_note
+from polaris_lab.observations.intervals import log_ends, residual_table, stated_levels
+from polaris_lab.observations.maps import Observation
+from polaris_lab.observations.predict_grid import (
+    Band,
+    bands,
+    check_size,
+    match_pixels,
+    patch_size,
+    pixel_scale,
+    plan_map,
+)
+from polaris_lab.observations.predict_inputs import LINE_INPUTS, MapInputs, gather, remaining_column
+from polaris_lab.observations.predict_network import MapNetwork, RemoteNetwork
+from polaris_lab.observations.prediction import Quality
+from polaris_lab.observations.quality import (
+    blank_flags,
+    density_flags,
+    edge_flags,
+    input_flags,
+    range_flags,
+)
+from polaris_lab.observations.resample import Resampling
+from polaris_lab.parallel import map_tasks
+from polaris_lab.quantities import is_logarithmic, quantity, quantity_names
+
+if TYPE_CHECKING:
+    from polaris_lab.models import BlueprintModel
+    from polaris_lab.training.run import Run
+
+log = logging.getLogger(__name__)
+
+EDGE_REACH = 8
+"""Pixels of the model within which an edge or a hole is flagged. What lies beyond the edge then changes the
+answer by 0.03 to 0.05 dex (rms, measured by cropping synthetic clouds), further in by less; a network sees further,
+but hardly cares."""
+
+LARGEST_COMPARED = 16_000_000
+"""Pixels of a map up to which it is compared with the training set, window by window."""
+
+MAP_ROWS_PIXELS = 2_000_000
+"""Pixels of the map that are interpolated and finished at a time."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Work:
+    """A map, the networks that read it, and all that is known before they do.
+
+    Attributes
+    ----------
+    observation : Observation
+    column : ndarray, shape (ny, nx)
+        N_H [cm^-2] behind the foreground.
+    lost : ndarray of bool
+        Where the foreground leaves nothing.
+    runs : tuple of Run
+    network : MapNetwork
+    inputs : MapInputs
+    grid : Resampling or None
+    plan : TilePlan
+    tables : tuple of mapping
+        Validation residuals of each run whose network has no distribution.
+    ranges : mapping
+        Smallest and largest value of each input and of the density in training.
+    unlike : ndarray of int16 or None
+        Where the map looks like no training patch.
+    scale : float
+        Factor from the densities of the network to those of the map.
+    provenance : dict
+    notes : tuple of str
+    """
+
+    observation: Observation
+    column: np.ndarray
+    lost: np.ndarray
+    runs: tuple[Run, ...]
+    network: MapNetwork
+    inputs: MapInputs
+    grid: Resampling | None
+    plan: TilePlan
+    tables: tuple[Mapping[str, np.ndarray], ...]
+    ranges: Mapping[str, Sequence[float]]
+    unlike: np.ndarray | None
+    scale: float
+    provenance: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def reach(self) -> int:
+        """Pixels of the model within which an edge or a blank is flagged."""
+        return min(EDGE_REACH, self.network.margin)
+
+    def valid(self, rows: slice) -> np.ndarray:
+        """Return which pixels of some rows of the map are answered, bool."""
+        valid = np.isfinite(self.column[rows])
+        if any(name in LINE_INPUTS for name in self.inputs.required):
+            valid &= self.observation.line.observed[rows]
+        return valid
+
+
+def prepare(
+    runs: Sequence[Run],
+    models: Sequence[BlueprintModel],
+    observation: Observation,
+    *,
+    overlap: float | None,
+    tile: int | None,
+    symmetries: bool,
+    depth: u.Quantity | None,
+    foreground: u.Quantity | None,
+    compare: bool,
+) -> Work:
+    """Check all that can be checked before the work, and collect what it needs (arguments of ``predict_density``)."""
+    runs = checked_runs(runs)
+    stated = [stated_levels(r, m.heads[m.blueprint.output]) for r, m in zip(runs, models, strict=True)]
+    levels = tuple(each for each, _ in stated)
+    if len({len(each) for each in levels}) > 1:
+        raise ValueError(
+            "run: expected runs that all state their error or none that does, got both; average the others on their own"
+        )
+    residuals = tuple(residual_table(run) for run in runs)
+    pixel = runs[0].pixel_size_pc
+    grid, notes = match_pixels(observation, pixel)
+    column, lost, told = remaining_column(observation, foreground)
+    inputs = gather(models, observation, column, grid, pixel_pc=pixel, depth=depth)
+    network = MapNetwork(tuple(models), inputs.channels, inputs.scalars, levels, symmetries)
+    notes += [*told, *check_size(inputs.shape, runs[0])]
+    notes += _said_of(stated, inputs, runs, symmetries)
+    plan = plan_map(
+        inputs.shape,
+        margin=network.margin,
+        stride=network.stride,
+        patch=patch_size(runs[0]),
+        overlap=overlap,
+        tile=tile,
+    )
+    scale, ratio = (1.0, []) if grid is not None else pixel_scale(observation.pixel_size_pc, pixel)
+    unlike, outside = _compared(runs[0], network, observation, compare=compare)
+    return Work(
+        observation, column, lost, runs, network, inputs, grid, plan,
+        tables=() if any(levels) else residuals,
+        ranges=_ranges(runs, residuals),
+        unlike=unlike,
+        scale=scale,
+        provenance=provenance.of_run(
+            runs, observation, plan, overlap=overlap, symmetries=symmetries, interval=stated[0][1],
+            inputs=[name for name in runs[0].blueprint.inputs if name not in inputs.missing],
+            foreground=None if foreground is None else float(np.median(foreground.to_value(u.cm**-2))),
+            depth=None if depth is None else float(depth.to_value(u.pc)),
+        ),
+        notes=(*outside, *ratio, *notes),
+    )  # fmt: skip
+
+
+def checked_runs(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Return runs that may be averaged, or say why not."""
+    runs = tuple(runs)
+    if not runs:
+        raise ValueError("run: expected a run or several, got none")
+    first = runs[0]
+    for run in runs[1:]:
+        if run.target != first.target:
+            raise ValueError(
+                f"run: expected runs that predict the same, got {first.target} and {run.target}; average those of one target"
+            )
+        if abs(run.pixel_size_pc / first.pixel_size_pc - 1) > 0.01:
+            raise ValueError(
+                f"run: expected runs trained on pixels of one size, got {first.pixel_size_pc:.4g} and {run.pixel_size_pc:.4g} pc"
+            )
+    return runs
+
+
+def _said_of(
+    stated: Sequence[tuple[tuple[float, ...], str]], inputs: MapInputs, runs: Sequence[Run], symmetries: bool
+) -> list[str]:
+    """Return what is to be said of the interval, the average and what the map does not have."""
+    notes = list(dict.fromkeys(note for levels, note in stated if levels))
+    views = (["the 8 orientations of the map"] if symmetries else []) + (
+        [f"{len(runs)} runs"] if len(runs) > 1 else []
+    )
+    if views:
+        notes.append(
+            f"Mean of log density over {' and '.join(views)}; their spread widens the intervals in square"
+        )
+    if inputs.missing:
+        notes.append(f"Predicted without {', '.join(inputs.missing)}, which the network can do without")
+    return notes
+
+
+def _ranges(runs: Sequence[Run], residuals: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Sequence[float]]:
+    """Return the ranges of the training set; of several runs the narrowest range of the density.
+
+    Where a validation has none of the density, that of its predictions stands for it.
+    """
+    ranges = dict(runs[0].validation().get("training_ranges", {}))
+    known = []
+    for run, table in zip(runs, residuals, strict=True):
+        centres = table["log_density"]
+        known.append(run.validation().get("training_ranges", {}).get("density", (centres[0], centres[-1])))
+    ranges["density"] = (max(low for low, _ in known), min(high for _, high in known))
+    return ranges
+
+
+def _compared(
+    run: Run, network: MapNetwork, observation: Observation, *, compare: bool
+) -> tuple[np.ndarray | None, list[str]]:
+    """Return where the map looks like no training patch, and the sentence about it; nothing if that cannot be told."""
+    from polaris_lab.observations.coverage import compare as compared
+
+    if not compare or observation.column_density.size > LARGEST_COMPARED:
+        return None, []
+    try:
+        coverage = compared(_features(run), observation)
+    except (FileNotFoundError, ValueError) as error:
+        log.debug("not compared with the training set: %s", error)
+        return None, []
+    level = "relative" if network.models[0].blocks_named("local_contrast") else "absolute"
+    note = coverage_note(coverage, level=level)
+    if note:
+        log.warning("%s", note)
+    return coverage_flags(coverage, level=level), [note] if note else []
+
+
+_KNOWN_FEATURES: dict[str, Mapping[str, Any]] = {}
+
+
+def _features(run: Run) -> Mapping[str, Any]:
+    """Return the features of a run's training set, read once for each set."""
+    from polaris_lab.observations.training_set import training_features
+
+    key = run.dataset_fingerprint
+    if key not in _KNOWN_FEATURES:
+        found = training_features(run.dataset())
+        _KNOWN_FEATURES.clear()
+        _KNOWN_FEATURES[key] = found
+    return _KNOWN_FEATURES[key]
+
+
+def map_rows(
+    work: Work, *, client: Any = None, progress: bool = False
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """Do the work: yield some rows of the map after the other, with their finished maps.
+
+    Yields
+    ------
+    rows : slice
+    maps : dict of ndarray
+        "density" and the ends of the intervals [cm^-3], "quality", "coverage", and extra outputs.
+    """
+    if work.grid is None:
+        for rows, found in _model_rows(work, client, progress=progress):
+            yield rows, finished(work, rows, found)
+        return
+    whole: dict[str, np.ndarray] = {}
+    for rows, found in _model_rows(work, client, progress=progress):
+        for name, values in found.items():
+            whole.setdefault(name, np.empty(work.inputs.shape, values.dtype))[rows] = values
+    height, width = work.observation.shape
+    step = max(1, MAP_ROWS_PIXELS // width)
+    for start in range(0, height, step):
+        rows = slice(start, min(start + step, height))
+        found = {
+            name: (work.grid.nearest if values.dtype.kind == "i" else work.grid.interpolate)(values, rows)
+            for name, values in whole.items()
+        }
+        found["quality"] |= density_flags(work.ranges, found["point"]) | np.int16(Quality.RESAMPLED)
+        yield rows, finished(work, rows, found)
+
+
+def _model_rows(work: Work, client: Any, *, progress: bool) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """Yield rows of the model's grid with what the networks say of them, all in log10."""
+    with tqdm(total=len(work.plan), desc="tiles", disable=not progress) as bar:
+        for band in bands(work.plan):
+            yield band.rows, _of_band(work, band, bar, client)
+
+
+def _of_band(work: Work, band: Band, bar: tqdm, client: Any) -> dict[str, np.ndarray]:
+    names = work.network.answers
+    blank = work.inputs.blank(band.read)
+    if blank.all():
+        bar.update(len(band.plan))
+        shape = (band.rows.stop - band.rows.start, work.inputs.shape[1])
+        empty = {
+            name: np.full(shape, np.nan, np.float32) for name in names if not name.startswith("contrast")
+        }
+        return {**empty, "quality": np.zeros(shape, np.int16), "coverage": np.zeros(shape, np.int16)}
+    window = work.inputs.window(band.read)  # (C, h, W)
+    function = _counted(work, band, window, bar, client)
+    values, coverage = apply_tiled(function, window, band.plan)
+    found = dict(zip(names, values[:, band.inside], strict=True))
+    contrast = [found.pop(name) for name in names if name.startswith("contrast")]
+    quality = flags_of(work, band.rows, window, blank, found["point"], contrast, inside=band.inside)
+    return {**found, "quality": quality, "coverage": coverage[band.inside].astype(np.int16)}
+
+
+def flags_of(
+    work: Work,
+    rows: slice,
+    window: np.ndarray,
+    blank: np.ndarray,
+    log_density: np.ndarray,
+    contrast: Sequence[np.ndarray],
+    *,
+    inside: slice = slice(None),
+) -> np.ndarray:
+    """Return the quality flags of some rows of the model's grid, int16.
+
+    Parameters
+    ----------
+    rows : slice
+        The rows of the grid.
+    window, blank : ndarray, shape (C, h, W) and (h, W)
+        What the network sees and which pixels lack it, in the rows that it reads.
+    log_density, contrast : ndarray, shape (rows, W)
+        What it answers there, and the contrasts that it sees.
+    inside : slice
+        Where the rows are among those read.
+    """
+    seen = dict(zip((name for name, _ in work.inputs.channels), _split(work, window[:, inside]), strict=True))
+    log_column = seen.pop("column_density")[0]
+    quality = edge_flags(work.inputs.shape, reach=work.reach, rows=rows)
+    quality |= blank_flags(blank, reach=work.reach)[inside]
+    quality |= range_flags(work.ranges, log_column, log_density, contrast)
+    return quality | np.int16(input_flags(work.ranges, seen))
+
+
+def _split(work: Work, window: np.ndarray) -> list[np.ndarray]:
+    counts = np.cumsum([count for _, count in work.inputs.channels])
+    return np.split(window, counts[:-1])
+
+
+def _counted(work: Work, band: Band, window: np.ndarray, bar: tqdm, client: Any) -> Any:
+    """Return the network as a function of a tile that moves the bar; on a cluster the tiles are sent beforehand."""
+    if client is not None:
+        remote = RemoteNetwork.of(work.network, [str(run.path.resolve()) for run in work.runs])
+        tiles = [read_window(window, tile.origin, tile.shape) for tile in band.plan]
+        answers = map_tasks(remote, tiles, client=client)
+
+    def function(tile: np.ndarray) -> np.ndarray:
+        answer = work.network(tile) if client is None else next(answers)
+        bar.update()
+        return answer
+
+    return function
+
+
+def finished(work: Work, rows: slice, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the maps of some rows in their units, blank where the map is, from what networks say in log10."""
+    valid = work.valid(rows)
+    point = np.where(valid, found["point"], np.float32(np.nan))
+    logs = {"density": point, **log_ends(point, found, work.tables)}
+    maps = {name: _linear(values, work.scale) for name, values in logs.items()}
+    for name in work.network.extra_outputs:
+        known = name in quantity_names()
+        scale = work.scale if not known or quantity(name).unit == "cm-3" else 1.0
+        values = np.where(valid, found[name], np.float32(np.nan))
+        maps[name] = _linear(values, scale) if is_logarithmic(name) else values.astype(np.float32)
+    quality = found["quality"]
+    if work.unlike is not None:
+        quality = quality | work.unlike[rows]
+    quality = np.where(valid, quality, np.int16(0))
+    if work.lost.any():
+        quality = np.where(work.lost[rows], np.int16(Quality.FOREGROUND), quality)
+    maps["quality"] = quality
+    maps["coverage"] = np.where(valid, found["coverage"], np.int16(0))
+    return maps
+
+
+def _linear(log_values: np.ndarray, scale: float) -> np.ndarray:
+    """Return scale 10^x, float32."""
+    values = np.power(np.float32(10), log_values.astype(np.float32, copy=False))
+    return values if scale == 1.0 else (values * np.float32(scale)).astype(np.float32)
