@@ -99,8 +99,8 @@ def predict_density(
     """
     runs = as_runs(run)
     models = tuple(each.model() for each in runs)
-    if any(getattr(model, "is_generative", False) for model in models):
-        from polaris_lab.observations.predict_samples import predict_by_samples
+    if any(model.is_generative for model in models):
+        from polaris_lab.observations.posterior import SAMPLES, sample_density
 
         refused = {
             "overlap": overlap is not None,
@@ -112,17 +112,17 @@ def predict_density(
         for name, given in refused.items():
             if given:
                 raise ValueError(
-                    f"{name}: expected none with a generative run, whose samples are drawn for the whole map"
+                    f"{name}: expected none for a generative run, whose samples are drawn for the whole map"
                 )
-        return predict_by_samples(
+        return sample_density(
             runs[0],
-            models[0],
             observation,
-            samples=samples,
+            samples=SAMPLES if samples is None else samples,
             seed=seed,
             tile=tile,
             foreground=foreground,
             compare=compare,
+            keep=samples is not None,
             progress=progress,
         )
     if samples is not None:

@@ -163,7 +163,7 @@ def plan_map(
         return plan_overlapping(shape, tile=tile or patch, overlap=overlap, multiple=stride)
     smallest = 2 * math.ceil(margin / stride) * stride + stride
     side = max(TILE, 2 * smallest) if tile is None else tile
-    return plan_tiles(shape, tile=side, margin=margin, multiple=stride)
+    return plan_tiles(shape, tile=side, margin=margin, multiple=stride, within=True)
 
 
 def bands(plan: TilePlan, *, pixels: int = BAND_PIXELS) -> Iterator[Band]:

@@ -274,12 +274,17 @@ def map_rows(
     step = max(1, MAP_ROWS_PIXELS // width)
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
-        found = {
-            name: (work.grid.nearest if values.dtype.kind == "i" else work.grid.interpolate)(values, rows)
-            for name, values in whole.items()
-        }
-        found["quality"] |= density_flags(work.ranges, found["point"]) | np.int16(Quality.RESAMPLED)
-        yield rows, finished(work, rows, found)
+        yield rows, finished(work, rows, interpolated(work, whole, rows))
+
+
+def interpolated(work: Work, found: Mapping[str, np.ndarray], rows: slice) -> dict[str, np.ndarray]:
+    """Return some rows of the map from what networks say on the grid of the model; densities are judged anew."""
+    maps = {
+        name: (work.grid.nearest if values.dtype.kind == "i" else work.grid.interpolate)(values, rows)
+        for name, values in found.items()
+    }
+    maps["quality"] |= density_flags(work.ranges, maps["point"]) | np.int16(Quality.RESAMPLED)
+    return maps
 
 
 def _model_rows(work: Work, client: Any, *, progress: bool) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from polaris_lab.config import did_you_mean
-from polaris_lab.datasets.normalize import symmetry
-from polaris_lab.quantities import is_logarithmic
+from polaris_lab.datasets.normalize import symmetry_of
+from polaris_lab.quantities import is_logarithmic, quantity_names
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
+
+
+ALWAYS_KNOWN = ("column_density",)
+"""Inputs that no patch may lack."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Patches:
     Parameters
     ----------
     inputs : mapping of str to Tensor
-        Each input by name, (patches, channels, y, x) float32, finite: log10 of what is logarithmic (see
+        Each input by name, (patches, channels, y, x) float32; the column density is finite, others may be NaN where
+        they are not known: log10 of what is logarithmic (see
         :mod:`polaris_lab.quantities`), the rest as it is.
     target : Tensor
         log10 of the target, (patches, 1, y, x) float32; NaN where unknown.
@@ -49,6 +54,8 @@ class Patches:
                     f"patch, got shape {tuple(values.shape)}"
                 )
         for name, values in self.inputs.items():
+            if name not in ALWAYS_KNOWN and name in quantity_names():
+                continue  # a patch without it counts as one of which it is not known
             self._refuse(name, ~torch.isfinite(values).flatten(1).all(dim=1), "finite values only")
         for name, values in {self.target_name: self.target, **self.extra_targets}.items():
             self._refuse(name, torch.isnan(values).flatten(1).all(dim=1), "a valid pixel in every patch")
@@ -127,24 +134,21 @@ class Patches:
         ValueError
             If the dataset lacks a name, or the part is empty.
         """
-        for name in inputs:
-            if name not in dataset.inputs:
-                raise ValueError(
-                    f"inputs: the blueprint needs {name!r}, the dataset does not carry it: "
-                    f"{did_you_mean(name, list(dataset.inputs))}"
-                )
-        for name in (target, *extra_targets):
-            if name not in dataset.targets:
-                raise ValueError(
-                    f"output: the blueprint predicts {name!r}, the dataset does not carry it: "
-                    f"{did_you_mean(name, list(dataset.targets))}"
-                )
-        rows = np.asarray(dataset.indices(split))
-        if len(rows) == 0:
-            raise ValueError(
-                f"split: expected patches for {split}, got none of {len(dataset)}; "
-                "build the dataset with another validation fraction"
-            )
+        rows = split_rows(dataset, split)
+        return cls.from_dataset(dataset, rows, inputs=inputs, target=target, extra_targets=extra_targets)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: PatchDataset,
+        rows: np.ndarray,
+        *,
+        inputs: Sequence[str],
+        target: str,
+        extra_targets: Sequence[str] = (),
+    ) -> Patches:
+        """Read some rows of a dataset (:meth:`load` says what the names mean)."""
+        check_names(dataset, inputs, (target, *extra_targets))
         return cls(
             {name: as_tensor(dataset.read(name, rows), name, rows) for name in inputs},
             as_tensor(dataset.read(target, rows), target, rows),
@@ -153,6 +157,15 @@ class Patches:
             target,
         )
 
+    @property
+    def workers(self) -> int:
+        """Threads that are to make batches of them: none, they are at hand."""
+        return 0
+
+    def sample(self) -> Patches:
+        """Return all patches (of those on disk, :class:`StreamedPatches`, a sample)."""
+        return self
+
     def batch(self, positions: np.ndarray) -> tuple[dict[str, Tensor], Tensor | dict[str, Tensor]]:
         """Return the inputs and the target (or targets by name) at these positions."""
         index = torch.from_numpy(positions)
@@ -160,6 +173,33 @@ class Patches:
         if not self.extra_targets:
             return inputs, self.target[index]
         return inputs, {name: values[index] for name, values in self.targets.items()}
+
+
+def check_names(dataset: PatchDataset, inputs: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse a dataset that lacks an input or a target of a blueprint."""
+    for name in inputs:
+        if name not in dataset.inputs:
+            raise ValueError(
+                f"inputs: the blueprint needs {name!r}, the dataset does not carry it: "
+                f"{did_you_mean(name, list(dataset.inputs))}"
+            )
+    for name in targets:
+        if name not in dataset.targets:
+            raise ValueError(
+                f"output: the blueprint predicts {name!r}, the dataset does not carry it: "
+                f"{did_you_mean(name, list(dataset.targets))}"
+            )
+
+
+def split_rows(dataset: PatchDataset, split: str) -> np.ndarray:
+    """Return the rows of one part of a dataset; refuse an empty one."""
+    rows = np.asarray(dataset.indices(split))
+    if len(rows) == 0:
+        raise ValueError(
+            f"split: expected patches for {split}, got none of {len(dataset)}; "
+            "build the dataset with another validation fraction"
+        )
+    return rows
 
 
 def batch_positions(count: int, batch_size: int, order: np.ndarray | None = None) -> Iterator[np.ndarray]:
@@ -199,16 +239,16 @@ def augment(
         for number in np.unique(symmetries)
     ]
 
-    def turn(images: Tensor) -> Tensor:
+    def turn(name: str, images: Tensor) -> Tensor:
         out = torch.empty_like(images)
         for rows, number in groups:
-            out[rows] = symmetry(images[rows], number)
+            out[rows] = symmetry_of(name, images[rows], number)
         return out
 
-    turned = {name: turn(images) for name, images in inputs.items()}
+    turned = {name: turn(name, images) for name, images in inputs.items()}
     if isinstance(target, Mapping):
-        return turned, {name: turn(images) for name, images in target.items()}
-    return turned, turn(target)
+        return turned, {name: turn(name, images) for name, images in target.items()}
+    return turned, turn("target", target)
 
 
 def as_tensor(values: np.ndarray, name: str, numbers: np.ndarray) -> Tensor:

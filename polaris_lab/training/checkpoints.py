@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -11,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polaris_lab.config import canonical_json, write_bytes
 
-ANOTHER_BLUEPRINT = (
-    "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
-)
+SEAL = b"\nsha256:"
+"""Stands behind the content of a checkpoint, before its SHA-256 in 64 hexadecimal digits."""
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain values to a file, whole or not at all."""
+    """Write tensors and plain values to a file, whole or not at all, sealed with their SHA-256."""
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
+    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    buffer.write(SEAL + digest.encode())
     write_bytes(path, buffer.getbuffer())
 
 
@@ -43,14 +45,26 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "trained further (Run.create starts a new one)"
         )
     try:
+        content = _unsealed(path.read_bytes())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # guesses about foreign files; the error below says enough
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError) as error:
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
         raise ValueError(
-            f"{path}: expected a checkpoint, got a damaged file ({error}); start the run again with "
-            "Run.create(..., overwrite=True)"
+            f"{path}: expected a checkpoint, got a damaged file ({error}); the best weights and the history of the run "
+            "can still be used. Restore the file from a copy, or train a new run from these weights with "
+            "Run.create(..., start_from=run)"
         ) from error
+
+
+def _unsealed(data: bytes) -> bytes:
+    """Return the content of a checkpoint, checked against its SHA-256 (those of the first runs have none)."""
+    content, seal, digest = data[: -len(SEAL) - 64], data[-len(SEAL) - 64 : -64], data[-64:]
+    if seal != SEAL:
+        return data
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError("its content does not match the SHA-256 stored when it was written")
+    return content
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], *, epoch: int, blueprint: str) -> None:
@@ -58,7 +72,8 @@ def save_weights(path: Path, weights: Mapping[str, Tensor], *, epoch: int, bluep
     from safetensors.torch import save
 
     # one entry: safetensors writes several in a random order, and equal runs shall have equal files
-    metadata = {"run": canonical_json({"blueprint": blueprint, "epoch": epoch})}
+    words = {"blueprint": blueprint, "epoch": epoch, "sha256": weights_digest(weights)}
+    metadata = {"run": canonical_json(words)}
     write_bytes(path, save(dict(weights), metadata=metadata))
 
 
@@ -74,9 +89,23 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
-    except SafetensorError as error:
+        weights = load_file(path)
+        expected = weights_metadata(path).get("sha256")
+    except (SafetensorError, ValueError) as error:
         raise ValueError(_damaged(path, error)) from error
+    if expected is not None and weights_digest(weights) != expected:
+        raise ValueError(_damaged(path, "its values do not match the SHA-256 stored when it was written"))
+    return weights
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of weights: names, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        values = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def weights_epoch(path: Path) -> int | None:
@@ -100,41 +129,7 @@ def weights_metadata(path: Path) -> dict[str, Any]:
     return json.loads(metadata["run"]) if "run" in metadata else metadata
 
 
-def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
-    """Load weights into a model, every tensor of the right name and shape.
-
-    Parameters
-    ----------
-    model : nn.Module
-    weights : mapping of str to Tensor
-    where : str
-        What the weights are called in errors.
-
-    Raises
-    ------
-    ValueError
-        If a tensor is missing, unknown, or of another shape: the error names it.
-    """
-    expected = model.state_dict()
-    for name, values in expected.items():
-        if name not in weights:
-            raise ValueError(
-                f"{where}: expected the tensor {name!r} of shape {tuple(values.shape)}, got none: {ANOTHER_BLUEPRINT}"
-            )
-        if weights[name].shape != values.shape:
-            raise ValueError(
-                f"{where}: expected the tensor {name!r} with shape {tuple(values.shape)}, "
-                f"got {tuple(weights[name].shape)}: {ANOTHER_BLUEPRINT}"
-            )
-    for name, values in weights.items():
-        if name not in expected:
-            raise ValueError(
-                f"{where}: expected no tensor {name!r}, got one of shape {tuple(values.shape)}: {ANOTHER_BLUEPRINT}"
-            )
-    model.load_state_dict(weights, strict=True)
-
-
-def _damaged(path: Path, error: Exception) -> str:
+def _damaged(path: Path, error: Exception | str) -> str:
     return (
         f"{path}: expected weights in the safetensors format, got a damaged file ({error}); restore it from a "
         "copy, or train the run again"

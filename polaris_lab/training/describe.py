@@ -13,7 +13,7 @@ def describe(run: Run) -> list[tuple[str, str]]:
     """Return (label, text) pairs; the first four make its one-line `repr`."""
     history, best = run.history(), run.best
     score = "no accuracy yet" if best is None else f"accuracy {best.validation_accuracy:.3f} within 0.3 dex"
-    return [
+    rows = [
         ("network", f"{run.blueprint.name}, {run.parameters:,} parameters"),
         ("epochs", f"epoch {len(history)} of {run.config.epochs}"),
         ("validation", score),
@@ -25,6 +25,12 @@ def describe(run: Run) -> list[tuple[str, str]]:
         ("folder", str(run.path)),
         ("fingerprint", run.fingerprint),
     ]
+    start, slips = run.description.start_from, run.description.slips
+    if start is not None:
+        rows.append(("started from", f"epoch {start['epoch']} of {start['path']} ({start['fingerprint']})"))
+    if slips:
+        rows.append(("slips of the report's code, reproduced", "; ".join(slips)))
+    return rows
 
 
 def html_table(kind: str, name: str, lines: list[tuple[str, str]]) -> str:

@@ -14,25 +14,37 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from polaris_lab.config import SCHEMA, check_schema, fingerprint, from_dict, read_json, to_dict, write_bytes
+from polaris_lab.config import (
+    SCHEMA,
+    check_schema,
+    fingerprint,
+    from_dict,
+    read_json,
+    to_dict,
+    write_bytes,
+    write_json,
+)
 from polaris_lab.lock import InUseError
+from polaris_lab.models.storage import ANOTHER_BLUEPRINT
 from polaris_lab.training.checkpoints import (
-    ANOTHER_BLUEPRINT,
     load_checkpoint,
     save_checkpoint,
     save_weights,
     weights_epoch,
 )
 from polaris_lab.training.lock import holder, lock
-from polaris_lab.training.settings import EpochRecord, TrainingConfig, best_record
+from polaris_lab.training.records import EpochRecord, best_record
+from polaris_lab.training.settings import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
 DESCRIPTION, HISTORY, CHECKPOINT, WEIGHTS = "run.json", "history.jsonl", "last.ckpt", "best.safetensors"
 VALIDATION, FAILURE, STOP, OWN_DATASET = "validation.json", "failure.json", "stop", "dataset.zarr"
+START = "start.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +70,8 @@ class RunDescription:
     dataset: DatasetReference
     parameters: int
     provenance: dict
+    start_from: dict | None = None
+    slips: tuple[str, ...] = ()
 
 
 def begin_creation(path: Path) -> Path:
@@ -70,7 +84,7 @@ def begin_creation(path: Path) -> Path:
     """
     partial = path.with_name(path.name + ".partial")
     if partial.exists():
-        ours = (DESCRIPTION, HISTORY, CHECKPOINT, OWN_DATASET)
+        ours = (DESCRIPTION, HISTORY, CHECKPOINT, OWN_DATASET, START)
         others = partial.is_file() or [
             entry.name for entry in partial.iterdir() if not entry.name.lstrip(".").startswith(ours)
         ]
@@ -191,10 +205,32 @@ def commit(folder: Path, checkpoint: Mapping[str, Any], weights: Mapping[str, An
     if weights is not None:
         (folder / VALIDATION).unlink(missing_ok=True)  # it describes other weights
         save_weights(folder / WEIGHTS, weights, epoch=record["epoch"], blueprint=blueprint)
-    with open(folder / HISTORY, "a", encoding="utf-8", newline="\n") as file:
-        file.write(_line(record))
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(folder / HISTORY, _line(record))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file, on disk when this returns; if that fails (a full disk) the file is as it was."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        if path.exists():
+            os.truncate(path, size)
+        raise
+
+
+def note_failure(folder: Path, error: BaseException) -> None:
+    """Write down why a training ended, unless its run was deleted meanwhile (it is not to come back as a stub)."""
+    if not (folder / DESCRIPTION).exists():
+        return
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        write_json(folder / FAILURE, {"message": f"{type(error).__name__}: {error}", "time": now})
+    except OSError as full:  # the reason itself is raised to whoever trains
+        logger.warning("%s: why the training ended cannot be written down (%s)", folder, full)
 
 
 def reconcile(folder: Path, checkpoint: Mapping[str, Any] | None = None) -> None:
@@ -221,7 +257,10 @@ def reconcile(folder: Path, checkpoint: Mapping[str, Any] | None = None) -> None
             "Run.create(..., overwrite=True)"
         )
     (folder / VALIDATION).unlink(missing_ok=True)
-    weights = {name: value.contiguous() for name, value in checkpoint["model"].items()}
+    judged = (
+        checkpoint["moving_average"]["weights"] if "moving_average" in checkpoint else checkpoint["model"]
+    )
+    weights = {name: value.contiguous() for name, value in judged.items()}
     blueprint = checkpoint.get("blueprint") or blueprint_fingerprint(folder)
     save_weights(folder / WEIGHTS, weights, epoch=best.epoch, blueprint=blueprint)
 
@@ -239,9 +278,9 @@ def needs_reconciling(folder: Path) -> bool:
     )
 
 
-def is_reconciled(folder: Path) -> bool:
+def is_reconciled(folder: Path, checkpoint: Mapping[str, Any]) -> bool:
     """Return whether history and best weights agree with the checkpoint, whatever the times of the files say."""
-    records = load_checkpoint(folder / CHECKPOINT)["history"]
+    records = checkpoint["history"]
     text = "".join(_line(record) for record in records).encode()
     if not (folder / HISTORY).exists() or (folder / HISTORY).read_bytes() != text:
         return False
@@ -250,8 +289,18 @@ def is_reconciled(folder: Path) -> bool:
 
 
 def reconcile_if_killed(folder: Path) -> None:
-    """Reconcile on opening, unless a training is under way (it does so itself) or the folder is read-only."""
-    if not needs_reconciling(folder) or holder(folder) is not None or is_reconciled(folder):
+    """Reconcile on opening, unless a training is under way (it does so itself) or the folder is read-only.
+
+    A damaged checkpoint does not keep a run from being used; training it further will say what is wrong.
+    """
+    if not needs_reconciling(folder) or holder(folder) is not None:
+        return
+    try:
+        checkpoint = load_checkpoint(folder / CHECKPOINT)
+    except ValueError as error:
+        logger.warning("%s", error)
+        return
+    if is_reconciled(folder, checkpoint):
         return
     try:
         with lock(folder):

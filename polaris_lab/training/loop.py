@@ -2,116 +2,50 @@
 
 Everything random in an epoch comes from ``default_rng([seed, epoch])``: order, augmentation, and the seed of
 dropout. The learning rate is a function of the past records. So the state of a training between two epochs
-is its weights, its optimizer and its history, and nothing else.
+is its weights, their average, its optimizer and its history, and nothing else.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polaris_lab.config import from_dict, to_dict
 from polaris_lab.datasets.normalize import SYMMETRIES
 from polaris_lab.training.batches import Patches, augment, batch_positions
-from polaris_lab.training.checkpoints import put_weights
+from polaris_lab.training.devices import MixedPrecision, compiled, make_fabric, memory_mib, resolved_precision
 from polaris_lab.training.losses import objective
-from polaris_lab.training.settings import (
-    EpochRecord,
-    TrainingConfig,
-    best_record,
-    is_finished,
-    learning_rate,
-)
+from polaris_lab.training.plan import Part, epoch_steps, steps_per_epoch
+from polaris_lab.training.prefetch import Prefetch
+from polaris_lab.training.records import EpochRecord, best_record, is_finished
+from polaris_lab.training.schedules import learning_rate
+from polaris_lab.training.settings import TrainingConfig
+from polaris_lab.training.state import DivergedError, TrainingState, make_optimizer
+from polaris_lab.training.streaming import StreamedPatches
 
-Targets = Tensor | Mapping[str, Tensor]
-"""One map (N, C, H, W), or several by name."""
+__all__ = ["DivergedError", "MixedPrecision", "TrainingState", "fit", "make_fabric", "make_optimizer"]
 
 ACCURACY_TOLERANCE_DEX = 0.3
 """Tolerance of the accuracy that every epoch reports [dex]."""
 
-
-class DivergedError(FloatingPointError):
-    """The loss or its gradient is no longer finite.
-
-    Attributes
-    ----------
-    epoch, batch : int
-        Where it happened, from 0.
-    patches : list of int
-        Rows of the dataset that the batch held.
-    """
-
-    def __init__(self, what: str, value: float, epoch: int, batch: int, patches: Sequence[int]) -> None:
-        self.epoch, self.batch, self.patches = epoch, batch, list(patches)
-        super().__init__(
-            f"epoch {epoch}, batch {batch}: expected a finite {what}, got {value}; the batch held the patches "
-            f"{self.patches}. Look at these, or train with a lower learning_rate or gradient_clip; "
-            "the last finished epoch is kept"
-        )
+Source = Patches | StreamedPatches
+Targets = Tensor | Mapping[str, Tensor]
+"""One map (N, C, H, W), or several by name."""
+Batch = tuple[dict[str, Tensor], Targets]
 
 
-class TrainingState:
-    """A network in training: the model on its device, its optimizer, its history, its best weights.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Moved to the device of the configuration.
-    config : TrainingConfig
-    checkpoint : mapping, optional
-        What :meth:`checkpoint` returned after an earlier epoch, to go on from there.
-
-    Raises
-    ------
-    ValueError
-        If the device is not there.
-    """
-
-    def __init__(
-        self, model: nn.Module, config: TrainingConfig, checkpoint: Mapping[str, Any] | None = None
-    ) -> None:
-        self.fabric = make_fabric(config)
-        self.model = model.to(self.fabric.device, memory_format=torch.channels_last)
-        self.optimizer = make_optimizer(model, config)
-        self.history: list[EpochRecord] = []
-        self.best_weights: dict[str, Tensor] | None = None
-        if checkpoint is not None:
-            put_weights(self.model, checkpoint["model"], where="checkpoint")
-            if checkpoint["optimizer"] is not None:
-                self.optimizer.load_state_dict(checkpoint["optimizer"])
-            self.history = [from_dict(EpochRecord, record) for record in checkpoint["history"]]
-
-    def checkpoint(self) -> dict[str, Any]:
-        """Return everything the next epoch depends on, as tensors and plain values."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "history": [to_dict(record) for record in self.history],
-        }
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return a copy of weights and constants, on the CPU."""
-        return {
-            name: value.detach().to("cpu", copy=True).contiguous()
-            for name, value in self.model.state_dict().items()
-        }
-
-    def add(self, record: EpochRecord) -> None:
-        """Take the record of a finished epoch, and keep the weights if they are the best."""
-        self.history.append(record)
-        if record.best:
-            self.best_weights = self.weights()
+class StopRequested(Exception):
+    """Somebody asked the training to end."""
 
 
 def fit(
     model: nn.Module,
-    training: Patches,
-    validation: Patches,
+    training: Source,
+    validation: Source,
     *,
     config: TrainingConfig,
     state: TrainingState | None = None,
@@ -124,7 +58,7 @@ def fit(
     model : nn.Module
         Called with a dict of inputs (N, C, H, W), returns log10 of the target (N, 1, H, W), or a raw answer that
         its `heads` read. Trained in place, on the device of the configuration.
-    training, validation : Patches
+    training, validation : Patches or StreamedPatches
         Every patch counts once in the losses.
     config : TrainingConfig
     state : TrainingState, optional
@@ -178,12 +112,16 @@ def fit(
     model.eval()
 
 
-def check_batch_size(config: TrainingConfig, training: Patches) -> None:
-    """Refuse a batch that is larger than the training set."""
-    if config.batch_size > len(training):
+def check_batch_size(config: TrainingConfig, training: Source) -> None:
+    """Refuse a batch, with all that accumulate and all processes, that is larger than the training set."""
+    if config.virtual_batch > len(training):
+        parts = {name: getattr(config, name) for name in ("accumulate", "devices", "num_nodes")}
+        parts = {name: value for name, value in parts.items() if value > 1}
+        times = "".join(f" times {name}={value}" for name, value in parts.items())
+        largest = max(1, len(training) * config.batch_size // config.virtual_batch)
         raise ValueError(
-            f"batch_size: expected at most the {len(training)} training patches, got {config.batch_size}; "
-            f"set batch_size={len(training)} or less, or build a larger dataset"
+            f"batch_size: expected at most the {len(training)} training patches, got {config.batch_size}{times}; "
+            f"set batch_size={largest} or less, or build a larger dataset"
         )
 
 
@@ -192,8 +130,8 @@ class _Loop:
 
     def __init__(
         self,
-        training: Patches,
-        validation: Patches,
+        training: Source,
+        validation: Source,
         config: TrainingConfig,
         state: TrainingState,
         before_batch: Callable[[int], None],
@@ -201,9 +139,16 @@ class _Loop:
         self.training, self.validation, self.config, self.state = training, validation, config, state
         self.before_batch = before_batch
         self.loss = objective(config.loss, state.model)
-        self.steps_per_epoch = -(-len(training) // config.batch_size)
-        network = state.model if config.precision == "32-true" else MixedPrecision(state.model)
+        self.rank = state.fabric.global_rank
+        network, self.judged = self.prepared(state.model), self.prepared(state.judged)
+        if config.compile:
+            network = compiled(network, state.fabric.device)
         self.model, self.optimizer = state.fabric.setup(network, state.optimizer, move_to_device=False)
+
+    def prepared(self, network: nn.Module) -> nn.Module:
+        """Return a network that computes in the number format of the configuration."""
+        precision = resolved_precision(self.config.precision, self.state.fabric.device)
+        return network if precision == "32-true" else MixedPrecision(network)
 
     def epoch(self) -> EpochRecord:
         """Train and validate once."""
@@ -213,10 +158,10 @@ class _Loop:
         rng = np.random.default_rng([self.config.seed, number])
         device = self.state.fabric.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(int(rng.integers(2**62)))
-            training_loss, rate = self.train(number, rng)
-        trained = time.perf_counter() - start
-        validation_loss, accuracy = self.validate(number)
+            torch.manual_seed(int(rng.integers(2**62)) + self.rank)
+            training_loss, seen, rate, waited = self.train(number, rng)
+            trained = time.perf_counter() - start
+            validation_loss, accuracy = self.validate(number)
         best = best_record(history)
         return EpochRecord(
             epoch=number,
@@ -225,94 +170,183 @@ class _Loop:
             validation_accuracy=accuracy,
             learning_rate=rate,
             seconds=time.perf_counter() - start,
-            images_per_second=len(self.training) / trained,
+            images_per_second=seen / trained,
             best=best is None or validation_loss < best.validation_loss,
+            memory_mib=round(memory_mib(device), 1),
+            waited_seconds=round(waited, 4),
         )
 
-    def train(self, epoch: int, rng: np.random.Generator) -> tuple[float, float]:
-        """Take one step per batch; return the mean loss over the patches and the last learning rate."""
+    def train(self, epoch: int, rng: np.random.Generator) -> tuple[float, int, float, float]:
+        """Take all steps; return the mean loss, the patches seen, the last learning rate, the time waited."""
         count = len(self.training)
-        order = rng.permutation(count)
-        symmetries = rng.integers(SYMMETRIES, size=count)
-        first_step, steps = epoch * self.steps_per_epoch, self.config.epochs * self.steps_per_epoch
+        plan = epoch_steps(rng.permutation(count), self.config, rank=self.rank)
+        prepare = _Prepare(self.training, self.config, rng, _optional_inputs(self.state.model))
+        per_epoch = steps_per_epoch(count, self.config)
         self.model.train()
-        total, rate = 0.0, self.config.learning_rate
-        for batch, positions in enumerate(batch_positions(count, self.config.batch_size, order)):
-            self.before_batch(len(positions))
-            rate = learning_rate(self.config, first_step + batch, steps, self.state.history)
-            for group in self.state.optimizer.param_groups:
-                group["lr"] = rate
-            inputs, target = self.training.batch(positions)
-            if self.config.augment:
-                inputs, target = augment(inputs, target, symmetries[positions])
-            total += self.step(inputs, target, (epoch, batch, positions)) * len(positions)
-        return total / count, rate
+        total, seen, rate = 0.0, 0, self.config.learning_rate
+        parts = (part for step in plan for part in step)
+        with Prefetch(prepare, parts, workers=self.training.workers) as batches:
+            for number, step in enumerate(plan):
+                place = epoch * per_epoch + number
+                rate = learning_rate(self.config, place, self.config.epochs * per_epoch, self.state.history)
+                for group in self.state.optimizer.param_groups:
+                    group["lr"] = rate
+                loss, patches = self.step(step, batches, (epoch, number))
+                total, seen = total + loss, seen + patches
+        return total / seen, seen, rate, batches.waited_seconds
 
-    def step(self, inputs: dict[str, Tensor], target: Targets, place: tuple[int, int, np.ndarray]) -> float:
-        """Take one optimizer step; return the mean loss over the batch."""
-        fabric = self.state.fabric
-        inputs, target = fabric.to_device((inputs, target))
-        loss = self.loss(self.model(inputs), target).mean()
-        value = loss.item()
-        self.check_finite("training loss", value, place)
+    def step(self, step: list[Part], batches: Iterator[Batch], place: tuple[int, int]) -> tuple[float, int]:
+        """Take one optimizer step; return the sum of the losses of its patches, and their number."""
+        total, seen = 0.0, 0
         self.optimizer.zero_grad()
-        fabric.backward(loss)
-        if self.config.gradient_clip is not None:
-            norm = fabric.clip_gradients(
-                self.model, self.optimizer, max_norm=self.config.gradient_clip, error_if_nonfinite=False
-            )
-            self.check_finite("gradient", norm.item(), place)
+        for number, part in enumerate(step):
+            stopping = self.ask(len(part))
+            loss = self.forward(next(batches))
+            value, patches = self.agreed(loss.item() * len(part), len(part), stopping)
+            self.check_finite("training loss", value / patches, place, part.positions)
+            with self.synchronized(number == len(step) - 1):
+                self.state.fabric.backward(loss if part.weight == 1 else loss * part.weight)
+            total, seen = total + value, seen + patches
+        norm = self.clip()
+        self.check_finite("gradient", norm, place, np.concatenate([part.positions for part in step]))
         self.optimizer.step()
-        return value
+        if self.state.average is not None:
+            self.state.average.update(self.state.model)
+        return total, seen
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the mean loss over a batch."""
+        inputs, target = self.state.fabric.to_device(batch)
+        return self.loss(self.model(inputs), target).mean()
+
+    def synchronized(self, last: bool) -> AbstractContextManager[None]:
+        """Let processes exchange gradients at the last batch of a step only."""
+        if self.config.processes == 1:
+            return nullcontext()
+        return self.state.fabric.no_backward_sync(self.model, enabled=not last)
+
+    def clip(self) -> float:
+        """Limit the gradient if that is wanted, and return its norm before."""
+        limit = self.config.gradient_clip
+        if limit is None:
+            gradients = [p.grad for p in self.state.model.parameters() if p.grad is not None]
+            return nn.utils.get_total_norm(gradients).item()
+        return self.state.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=limit, error_if_nonfinite=False
+        ).item()
+
+    def ask(self, count: int) -> Exception | None:
+        """Call `before_batch`; with several processes keep what it raises until all can end together."""
+        try:
+            self.before_batch(count)
+        except StopRequested as stop:
+            if self.config.processes == 1:
+                raise
+            return stop
+        return None
+
+    def agreed(self, total: float, count: int, stopping: Exception | None) -> tuple[float, int]:
+        """Return loss and patches added over all processes; end all if one is to stop."""
+        if self.config.processes == 1:
+            return total, count
+        mine = torch.tensor([total, count, stopping is not None], dtype=torch.float64)
+        everything, patches, stops = self.state.fabric.all_reduce(mine, reduce_op="sum").tolist()
+        if stops or (np.isfinite(total) and not np.isfinite(everything)):  # who diverged names its patches
+            raise StopRequested
+        return everything, int(patches)
 
     def validate(self, epoch: int) -> tuple[float, float]:
-        """Return the mean loss and accuracy over the validation patches, in evaluation mode."""
+        """Return the mean loss and accuracy over the validation patches."""
         total, within = 0.0, 0.0
+        if (
+            self.config.processes > 1
+        ):  # batch statistics are those of each process: process 0 has the last word
+            for buffer in self.state.judged.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+        places = batch_positions(len(self.validation), self.config.batch_size)
+        mine = [place for number, place in enumerate(places) if number % self.config.processes == self.rank]
+        mode = self.config.validation_mode == "training"
+        device = self.state.fabric.device
         for batch, (positions, raw, targets) in enumerate(
-            predictions(self.model, self.validation, self.config.batch_size, self.state.fabric.device)
+            predictions(self.judged, self.validation, mine, device, training=mode)
         ):
             loss = self.loss(raw, targets).double().sum().item()
-            self.check_finite("validation loss", loss, (epoch, batch, positions), self.validation)
+            if self.config.processes == 1:
+                self.check_finite("validation loss", loss, (epoch, batch), positions, self.validation)
             predicted, target = point_and_target(self.state.model, raw, targets)
             valid = (~torch.isnan(target)).flatten(1).sum(dim=1)  # (N,)
             close = (predicted - target).abs() < ACCURACY_TOLERANCE_DEX  # False where the target is NaN
             within += (close.flatten(1).sum(dim=1) / valid).double().sum().item()
             total += loss
+        if self.config.processes > 1:
+            sums = torch.tensor([total, within], dtype=torch.float64)
+            total, within = self.state.fabric.all_reduce(sums, reduce_op="sum").tolist()
+            self.check_finite(
+                "validation loss", total, (epoch, 0), np.arange(len(self.validation)), self.validation
+            )
         return total / len(self.validation), within / len(self.validation)
 
     def check_finite(
-        self, what: str, value: float, place: tuple[int, int, np.ndarray], patches: Patches | None = None
+        self,
+        what: str,
+        value: float,
+        place: tuple[int, int],
+        positions: np.ndarray,
+        patches: Source | None = None,
     ) -> None:
         """Raise DivergedError unless `value` is finite."""
         if not np.isfinite(value):
-            epoch, batch, positions = place
             numbers = (patches or self.training).numbers[np.sort(positions)]
-            raise DivergedError(what, value, epoch, batch, numbers.tolist())
+            raise DivergedError(what, value, *place, numbers.tolist())
 
 
-class MixedPrecision(nn.Module):
-    """A network computed in bfloat16 where that is safe, from inputs and to outputs in float32.
+class _Prepare:
+    """Make a batch of one part of an epoch: gather (or read) its patches, turn them, blank optional inputs."""
 
-    Fabric's own mixed precision rounds the inputs to bfloat16 first, which leaves 0.1 dex of a log N of 21.
-    """
+    def __init__(
+        self, patches: Source, config: TrainingConfig, rng: np.random.Generator, optional: Sequence[str]
+    ) -> None:
+        self.patches, self.augment = patches, config.augment
+        self.symmetries = rng.integers(SYMMETRIES, size=len(patches))
+        self.blank = {}
+        if config.input_dropout > 0:
+            self.blank = {name: rng.random(len(patches)) < config.input_dropout for name in optional}
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+    def __call__(self, part: Part) -> Batch:
+        inputs, target = self.patches.batch(part.positions)
+        if self.augment:
+            inputs, target = augment(inputs, target, self.symmetries[part.positions])
+        for name, blank in self.blank.items():
+            rows = torch.from_numpy(blank[part.positions])
+            inputs[name] = inputs[name].masked_fill(rows[:, None, None, None], torch.nan)
+        return inputs, target
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Targets:
-        """Return what the network gives, in float32."""
-        device = next(iter(inputs.values())).device.type
-        with torch.autocast(device, dtype=torch.bfloat16):
-            raw = self.network(inputs)  # (N, C, H, W)
-        return {name: x.float() for name, x in raw.items()} if isinstance(raw, Mapping) else raw.float()
+
+def _optional_inputs(model: nn.Module) -> tuple[str, ...]:
+    return model.blueprint.optional_inputs if hasattr(model, "blueprint") else ()
 
 
 @torch.no_grad()
 def predictions(
-    model: nn.Module, patches: Patches, batch_size: int, device: torch.device
+    model: nn.Module,
+    patches: Source,
+    batches: int | Sequence[np.ndarray],
+    device: torch.device,
+    *,
+    training: bool = False,
 ) -> Iterator[tuple[np.ndarray, Targets, Targets]]:
     """Put the model in evaluation mode and go over patches in order.
+
+    Parameters
+    ----------
+    model : nn.Module
+        On the device.
+    patches : Patches or StreamedPatches
+    batches : int or sequence of int ndarray
+        The size of a batch, or the positions in each.
+    device : torch.device
+    training : bool
+        Leave the model in training mode instead, with dropout and batch statistics on.
 
     Yields
     ------
@@ -323,14 +357,15 @@ def predictions(
     target : Tensor (N, 1, H, W), or dict of them
         log10, on the device.
     """
-    model.eval()
-    for positions in batch_positions(len(patches), batch_size):
-        inputs, target = patches.batch(positions)
-        raw = model({name: values.to(device) for name, values in inputs.items()})
-        if isinstance(target, Mapping):
-            yield positions, raw, {name: values.to(device) for name, values in target.items()}
-        else:
-            yield positions, raw, target.to(device)
+    model.train(training)
+    places = batch_positions(len(patches), batches) if isinstance(batches, int) else batches
+    with Prefetch(lambda place: (place, patches.batch(place)), places, workers=patches.workers) as ready:
+        for positions, (inputs, target) in ready:
+            raw = model({name: values.to(device) for name, values in inputs.items()})
+            if isinstance(target, Mapping):
+                yield positions, raw, {name: values.to(device) for name, values in target.items()}
+            else:
+                yield positions, raw, target.to(device)
 
 
 def point_and_target(model: nn.Module, raw: Targets, target: Targets) -> tuple[Tensor, Tensor]:
@@ -339,38 +374,3 @@ def point_and_target(model: nn.Module, raw: Targets, target: Targets) -> tuple[T
         raw = model.point(raw)
         target = target[model.blueprint.output] if isinstance(target, Mapping) else target
     return raw, target
-
-
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return the optimizer that a configuration names."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise ValueError("model: expected weights to train, got none; train a blueprint with a network in it")
-    rate, decay = config.learning_rate, config.weight_decay
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=rate, momentum=config.momentum, nesterov=config.momentum > 0, weight_decay=decay
-        )
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
-
-
-def make_fabric(config: TrainingConfig) -> Any:
-    """Return the Lightning Fabric of the device that a configuration names.
-
-    Raises
-    ------
-    ValueError
-        If the device is not there.
-    """
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
-
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not present.get(config.device, True):
-        raise ValueError(f'device: expected one that is present, got {config.device!r}; use "auto" or "cpu"')
-    return Fabric(
-        accelerator=config.device,
-        devices=1,
-        precision="32-true",  # bfloat16 is the matter of MixedPrecision
-        plugins=[LightningEnvironment()],  # one process, also inside a cluster's job
-    )

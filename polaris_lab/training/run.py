@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polaris_lab.config import SCHEMA, fingerprint, read_json, to_dict, write_json
+from polaris_lab.config import SCHEMA, fingerprint, read_json, write_json
 from polaris_lab.training import folder as files
 from polaris_lab.training.describe import describe, html_table
-from polaris_lab.training.lock import RunInUseError, holder
-from polaris_lab.training.settings import EpochRecord, TrainingConfig, best_record, is_finished
+from polaris_lab.training.lock import holder
+from polaris_lab.training.records import EpochRecord, best_record, is_finished
+from polaris_lab.training.settings import TrainingConfig, decisive
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
     from polaris_lab.models import Blueprint, BlueprintModel
+    from polaris_lab.training.comparison import RunComparison
 
 
 class Run:
@@ -61,6 +62,7 @@ class Run:
         dataset: PatchDataset,
         config: TrainingConfig | None = None,
         *,
+        start_from: Run | str | Path | None = None,
         overwrite: bool = False,
     ) -> Run:
         """Make the folder of a new run: its description, and the network with fresh weights.
@@ -77,6 +79,9 @@ class Run:
         dataset : PatchDataset
             With patches for training and for validation.
         config : TrainingConfig, optional
+        start_from : Run or path, optional
+            Begin with the best weights (and the constants) of another run in place of fresh ones. They are copied into
+            the folder, and run.json says whose they are.
         overwrite : bool
             Replace a run that stands there. What is not a run is never replaced.
 
@@ -88,22 +93,14 @@ class Run:
             If the run to be replaced is in training.
         TypeError, ValueError
             If blueprint, dataset or config is something else; if the dataset lacks an input or target of the
-            blueprint, or patches for training or validation, or the batch is larger than the training set.
+            blueprint, or patches for training or validation, or the batch is larger than the training set; if the
+            weights to start from do not fit in every tensor.
         """
-        from polaris_lab.training.session import check_kinds, prepare
+        from polaris_lab.training import creation
 
         path, config = Path(path), TrainingConfig() if config is None else config
-        check_kinds(blueprint, dataset, config)
-        _check_free(path, overwrite=overwrite)
-        partial = files.begin_creation(path)
-        try:
-            prepare(partial, path, blueprint, dataset, config)
-            if path.exists():
-                shutil.rmtree(path)
-            partial.rename(path)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        start = None if start_from is None else creation.Start.of(start_from)
+        creation.create(path, blueprint, dataset, config, start=start, overwrite=overwrite)
         lost = dataset.path is not None and not dataset.path.exists()  # it stood in the run replaced
         return cls(path, files.read_description(path), None if lost else dataset)
 
@@ -140,14 +137,14 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with blueprint, configuration and dataset."""
-        return fingerprint(
-            {
-                "blueprint": self.blueprint.to_dict(),
-                "training": to_dict(self.config),
-                "dataset": self.dataset_fingerprint,
-            }
-        )
+        """16 hexadecimal digits that change with blueprint, configuration, dataset and the weights it started from."""
+        parts = {
+            "blueprint": self.blueprint.to_dict(),
+            "training": decisive(self.config),
+            "dataset": self.dataset_fingerprint,
+        }
+        start = self.description.start_from
+        return fingerprint(parts if start is None else {**parts, "start_from": start["sha256"]})
 
     @property
     def parameters(self) -> int:
@@ -237,7 +234,25 @@ class Run:
         path = self.path / files.FAILURE
         return read_json(path)["message"] if path.exists() else None
 
+    def compare(self, other: Run) -> RunComparison:
+        """Say in which settings another run differs, and what came of both: printable, with ``differences``."""
+        from polaris_lab.training.comparison import compare_runs
+
+        return compare_runs(self, other)
+
     # -- training ------------------------------------------------------------------------------------
+
+    def repeat(self, path: str | Path, *, overwrite: bool = False) -> Run:
+        """Make a new run of the same blueprint, dataset, configuration and first weights; errors as for :meth:`create`.
+
+        Trained on the same machine with as many threads (``description.provenance["threads"]``) it gives the same
+        metrics to the last digit.
+        """
+        from polaris_lab.training import creation
+
+        path, start = Path(path), creation.Start.again(self)
+        creation.create(path, self.blueprint, self.dataset(), self.config, start=start, overwrite=overwrite)
+        return type(self).open(path)
 
     def epochs(self) -> Iterator[EpochRecord]:
         """Train, yielding after each epoch, when everything of it is on disk.
@@ -254,7 +269,7 @@ class Run:
         RunInUseError
             If another process trains it.
         DivergedError
-            If the loss is no longer finite. The last finished epoch is kept.
+            If the loss is no longer finite. The last finished epoch is kept, also when the disk is full (OSError).
         FileNotFoundError, ValueError
             If the dataset is gone or was changed, or a file of the run is damaged.
         """
@@ -262,7 +277,7 @@ class Run:
 
         return start(self)
 
-    def train(self, *, progress: bool = True) -> Run:
+    def train(self, *, progress: bool = True, log: Callable[[EpochRecord], object] | None = None) -> Run:
         """Train to the end, or until :meth:`request_stop`, with a bar that shows losses and the time left.
 
         Ctrl-C ends it cleanly: the last finished epoch is kept, and the KeyboardInterrupt says so.
@@ -271,6 +286,8 @@ class Run:
         ----------
         progress : bool
             Show the bar.
+        log : callable, optional
+            Called with each record (:class:`polaris_lab.training.tensorboard.TensorBoardLog`).
 
         Returns
         -------
@@ -284,7 +301,7 @@ class Run:
         """
         from polaris_lab.training.session import train_with_bar
 
-        train_with_bar(self, visible=progress)
+        train_with_bar(self, visible=progress, log=log)
         return self
 
     def request_stop(self) -> bool:
@@ -312,22 +329,15 @@ class Run:
         ValueError
             If no epoch is finished, or the weights do not match the blueprint: the error names the tensor.
         """
-        from polaris_lab.models import build_model
-        from polaris_lab.training.checkpoints import load_weights, put_weights, weights_metadata
+        from polaris_lab.training.loading import best_model
 
-        path = self.path / files.WEIGHTS
-        if not path.exists():
-            raise ValueError(
-                f"{self.path}: expected a run with a finished epoch, got one that is {self.state}; train it first: "
-                f"Run.open({str(self.path)!r}).train()"
-            )
-        model = build_model(self.blueprint)
-        put_weights(model, load_weights(path), where=str(path))
-        files.check_blueprint(self.path, weights_metadata(path).get("blueprint"), path)
-        return model.eval()
+        return best_model(self)
 
     def validate(self) -> tuple[np.ndarray, np.ndarray]:
         """Predict every validation patch once with the best weights, and write validation.json.
+
+        The value of a generative run is the mean of 16 samples in log10, and the report says how their spread compares
+        with the errors (``samples``).
 
         Returns
         -------
@@ -339,20 +349,33 @@ class Run:
         ValueError, FileNotFoundError
             As :meth:`model` and :meth:`dataset`.
         """
-        import torch
+        from polaris_lab.training.validation import validate_run
 
-        from polaris_lab.training.validation import compare_with_power_law, predict_patches, training_ranges
-
-        best, names = self.best, {"inputs": self.blueprint.inputs, "target": self.target}
-        model, dataset = self.model(), self.dataset()
-        device = "cuda" if self.config.device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
-        predicted, target = predict_patches(
-            model, dataset, "validation", batch_size=self.config.batch_size, device=device, **names
-        )
-        report = compare_with_power_law(predicted, target, dataset, **names)
-        report["training_ranges"] = training_ranges(model, dataset, **names)
-        write_json(self.path / files.VALIDATION, {"schema": SCHEMA, "epoch": best.epoch, **report})
+        predicted, target, report = validate_run(self)
+        write_json(self.path / files.VALIDATION, {"schema": SCHEMA, **report})
         return predicted, target
+
+    def sample(
+        self,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        samples: int = 8,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Draw densities from a generative run: (samples, patches, y, x) [cm^-3], float32.
+
+        `inputs` are in physical units, by name (patches, y, x); the validation patches by default. The rest is as for
+        :meth:`polaris_lab.models.build.BlueprintModel.sample`; see :mod:`polaris_lab.training.samples`.
+
+        Raises
+        ------
+        ValueError
+            If the run is not generative, an input is missing, or a count is no whole number of at least 1.
+        """
+        from polaris_lab.training.samples import sample_run
+
+        return sample_run(self, inputs, samples=samples, steps=steps, seed=seed)
 
     def validation(self) -> dict[str, Any]:
         """Return what :meth:`validate` wrote: ``metrics``, ``power_law``, ``calibration``, ``training_ranges``, ``split`` ...
@@ -375,20 +398,3 @@ class Run:
 
     def _repr_html_(self) -> str:
         return html_table("Run", self.name, describe(self))
-
-
-def _check_free(path: Path, *, overwrite: bool) -> None:
-    """Refuse to write where something stands, but for a run that may be replaced."""
-    if not path.exists():
-        return
-    if not (path / files.DESCRIPTION).is_file():
-        raise FileExistsError(
-            f"{path}: expected a free path, got something that is not a run; choose another"
-        )
-    if not overwrite:
-        raise FileExistsError(
-            f"{path}: expected a free path, got a run; go on with Run.open({str(path)!r}), or replace it with "
-            "overwrite=True"
-        )
-    if holder(path) is not None:
-        raise RunInUseError(f"{path}: expected a run that nobody trains, got one in training; stop it first")

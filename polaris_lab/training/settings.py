@@ -1,18 +1,26 @@
-"""What a training is told (`TrainingConfig`) and what it tells (`EpochRecord`)."""
+"""What a training is told: `TrainingConfig`."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
-from polaris_lab.config import did_you_mean, plain_numbers
+from polaris_lab.config import did_you_mean, plain_numbers, to_dict
+from polaris_lab.training.records import EpochRecord, best_record, is_finished
+from polaris_lab.training.schedules import SCHEDULES, learning_rate
+
+__all__ = ["EpochRecord", "TrainingConfig", "best_record", "is_finished", "learning_rate"]
 
 OPTIMIZERS = ("adam", "sgd")
-SCHEDULES = ("cosine", "plateau", "constant")
-PRECISIONS = ("32-true", "bf16-mixed")
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-OPTIONAL = ("early_stopping", "gradient_clip")
+REMAINDERS = ("keep", "drop")
+STEPS = ("batch", "epoch")
+VALIDATION_MODES = ("evaluation", "training")
+OPTIONAL = ("early_stopping", "gradient_clip", "ema", "workers")
+LATER = ("ema", "accumulate", "input_dropout", "remainder", "step", "validation_mode", "workers", "compile",
+         "devices", "num_nodes")  # fmt: skip
+"""Fields that came after the first runs: at their default they do not count in a run's fingerprint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +39,15 @@ class TrainingConfig:
     optimizer : {"adam", "sgd"}
         Adam with decoupled weight decay (AdamW; with `weight_decay` 0 exactly Adam), or SGD with Nesterov
         `momentum`.
-    schedule : {"cosine", "plateau", "constant"}
+    schedule : {"cosine", "one_cycle", "plateau", "constant"}
         "cosine": linear warm-up over the fraction `warm_up` of all steps, then half a cosine to zero.
+        "one_cycle": half a cosine up to `learning_rate` over the fraction `warm_up`, then one down to nothing.
         "plateau": times `plateau_factor` whenever the validation loss has not improved for
         `plateau_patience` epochs. "constant": no change.
     loss : str
-        A name from :mod:`polaris_lab.training.losses`; "mse" is the mean square residual [dex^2]. "auto" takes the
-        one for the network's head: "mse" for a value, "beta_nll" for a Gaussian, "quantile" for quantiles.
+        A name from :mod:`polaris_lab.training.losses`, or a sum of them with weights and settings, such as
+        "mse + 0.5*gradient" or "huber(0.1)"; "mse" is the mean square residual [dex^2]. "auto" takes the one for
+        the network's head: "mse" for a value, "beta_nll" for a Gaussian, "quantile" for quantiles.
     augment : bool
         Draw one of the 8 symmetries of the square for every patch in every epoch.
     early_stopping : int, optional
@@ -49,12 +59,37 @@ class TrainingConfig:
         Largest norm of a step's gradient; None for no limit.
     warm_up, plateau_patience, plateau_factor, momentum
         See above.
-    precision : {"32-true", "bf16-mixed"}
-        float32 throughout, or bfloat16 where it is safe.
+    precision : {"32-true", "bf16-mixed", "auto"}
+        float32 throughout, or bfloat16 where it is safe; "auto" takes what the machine is fastest with, and a run
+        writes down what that was.
     seed : int
         Of the initial weights, the order of the patches, the augmentation and dropout.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train; "auto" takes a GPU when there is one.
+    ema : float, optional
+        Validate and keep an exponential moving average of weights and buffers: after t steps of it the average
+        moves by 1 - min(`ema`, (1 + t) / (10 + t)) towards the weights. 0.98 to 0.9999; None for none.
+    accumulate : int
+        Batches whose gradients make one step, the "virtual batch": the result is that of batches `accumulate`
+        times larger, in the memory of one, for a network without batch statistics.
+    input_dropout : float
+        Probability with which each optional input of a patch is blanked in training.
+    workers : int, optional
+        Threads that read patches from disk while the network is trained. 0 reads all of them into memory first;
+        by default that is done when they fit in half of the free memory, else two threads read.
+    compile : bool
+        Compile the network with torch.compile: some tens of seconds at the start, 4-8 % per step afterwards.
+    devices, num_nodes : int
+        Processes on each machine (a GPU each, or on the CPU a process each), and machines. `batch_size` is that of
+        one process: a step takes ``batch_size * accumulate * devices * num_nodes`` patches.
+    remainder : {"keep", "drop"}
+        "drop" is a slip of the report's code, to reproduce its figure 22: batches of exactly `batch_size`, and
+        the patches of an epoch left over are not looked at.
+    step : {"batch", "epoch"}
+        "epoch" is a slip of the report's code: one optimizer step per epoch, on the sum of the gradients of its
+        batches.
+    validation_mode : {"evaluation", "training"}
+        "training" is a slip of the report's code: validation with dropout and batch statistics on.
 
     Raises
     ------
@@ -85,131 +120,102 @@ class TrainingConfig:
     precision: str = "32-true"
     seed: int = 0
     device: str = "auto"
+    ema: float | None = None
+    accumulate: int = 1
+    input_dropout: float = 0.0
+    workers: int | None = None
+    compile: bool = False
+    devices: int = 1
+    num_nodes: int = 1
+    remainder: str = "keep"
+    step: str = "batch"
+    validation_mode: str = "evaluation"
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         self._check_numbers()
         self._check_names()
 
+    @property
+    def slips(self) -> tuple[str, ...]:
+        """Which slips of the report's code this training reproduces, in words; none by default."""
+        words = {
+            "remainder": 'remainder="drop": patches left over by full batches are not seen in an epoch',
+            "step": 'step="epoch": one optimizer step per epoch, on summed gradients',
+            "validation_mode": 'validation_mode="training": validation with dropout and batch statistics on',
+        }
+        return tuple(words[name] for name in words if getattr(self, name) != _default(name))
+
+    @property
+    def virtual_batch(self) -> int:
+        """Patches in one optimizer step, at most, over all batches and processes."""
+        return self.batch_size * self.accumulate * self.processes
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together."""
+        return self.devices * self.num_nodes
+
     def _check_numbers(self) -> None:
-        for name in ("epochs", "batch_size", "plateau_patience", "early_stopping"):
+        for name, low in _WHOLE.items():
             value = getattr(self, name)
             if value is None and name in OPTIONAL:
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
-            raise ValueError(f"seed: expected a whole number, 0 or more, got {self.seed!r}")
-        for name, low, high in (
-            ("learning_rate", 0, math.inf),
-            ("gradient_clip", 0, math.inf),
-            ("plateau_factor", 0, 1),
-        ):
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                least = "0 or more" if low == 0 else f"of at least {low}"
+                raise ValueError(
+                    f"{name}: expected a whole number{',' if low == 0 else ''} {least}, got {value!r}"
+                )
+        for name, high in _ABOVE_ZERO.items():
             value = getattr(self, name)
             if value is None and name in OPTIONAL:
                 continue
-            if not _is_number(value) or not low < value < high:
-                raise ValueError(f"{name}: expected a number above {low} and below {high}, got {value!r}")
-        for name, high in (("weight_decay", math.inf), ("warm_up", 1), ("momentum", 1)):
+            if not _is_number(value) or not 0 < value < high:
+                raise ValueError(f"{name}: expected a number above 0 and below {high}, got {value!r}")
+        for name, high in _FROM_ZERO.items():
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value < high:
                 raise ValueError(f"{name}: expected a number from 0 to below {high}, got {value!r}")
+        if self.step == "epoch" and self.accumulate > 1:
+            raise ValueError(
+                f'accumulate: expected 1 with step="epoch", which accumulates a whole epoch, got {self.accumulate}'
+            )
 
     def _check_names(self) -> None:
-        from polaris_lab.training.losses import LOSSES
+        from polaris_lab.training.losses import parse_loss
 
-        if not isinstance(self.augment, bool):
-            raise ValueError(f"augment: expected True or False, got {self.augment!r}")
-        for name, known in (
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("loss", ("auto", *LOSSES)),
-            ("precision", PRECISIONS),
-            ("device", DEVICES),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name}: unknown name {getattr(self, name)!r}: {did_you_mean(getattr(self, name), list(known))}"
-                )
+        for name in ("augment", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        for name, known in _NAMES.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"{name}: unknown name {value!r}: {did_you_mean(value, list(known))}")
+        if self.loss != "auto":
+            parse_loss(self.loss)
+
+
+_WHOLE = {"epochs": 1, "batch_size": 1, "plateau_patience": 1, "early_stopping": 1, "accumulate": 1,
+          "devices": 1, "num_nodes": 1, "workers": 0, "seed": 0}  # fmt: skip
+_ABOVE_ZERO = {"learning_rate": math.inf, "gradient_clip": math.inf, "plateau_factor": 1, "ema": 1}
+_FROM_ZERO = {"weight_decay": math.inf, "warm_up": 1, "momentum": 1, "input_dropout": 1}
+_NAMES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "device": DEVICES,
+          "remainder": REMAINDERS, "step": STEPS, "validation_mode": VALIDATION_MODES}  # fmt: skip
+
+
+def decisive(config: TrainingConfig) -> dict[str, object]:
+    """Return what of a configuration counts in the fingerprint of a run.
+
+    Later fields at their default are left out, so that the fingerprints of older runs stay what they were.
+    """
+    return {
+        name: value for name, value in to_dict(config).items() if name not in LATER or value != _default(name)
+    }
+
+
+def _default(name: str) -> object:
+    return next(field.default for field in dataclasses.fields(TrainingConfig) if field.name == name)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochRecord:
-    """What one finished epoch reports."""
-
-    epoch: int
-    """Number of the epoch, from 0."""
-    training_loss: float
-    """Mean over the training patches while the weights changed, as the loss counts; "mse" in dex^2."""
-    validation_loss: float
-    """Mean over the validation patches after the epoch, in evaluation mode."""
-    validation_accuracy: float
-    """Mean over the validation patches of the pixel fraction within 0.3 dex (eqs. 5-6)."""
-    learning_rate: float
-    """Learning rate of the last step."""
-    seconds: float
-    """Time of the whole epoch [s]."""
-    images_per_second: float
-    """Training patches per second of training."""
-    best: bool
-    """Whether the validation loss is the lowest so far."""
-
-
-def learning_rate(
-    config: TrainingConfig, step: int, steps: int, history: Sequence[EpochRecord] = ()
-) -> float:
-    """Return the learning rate of a step: a function of the past, so that a resumed run has no state to lose.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-    step : int
-        Number of the step, from 0.
-    steps : int
-        Steps of the whole training.
-    history : sequence of EpochRecord
-        The finished epochs ("plateau" looks at them).
-
-    Examples
-    --------
-    >>> config = TrainingConfig(learning_rate=1.0, warm_up=0.1)
-    >>> [round(learning_rate(config, step, 100), 3) for step in (0, 9, 54, 99)]
-    [0.1, 1.0, 0.509, 0.0]
-    """
-    if config.schedule == "cosine":
-        warm = math.ceil(config.warm_up * steps)
-        if step < warm:
-            return config.learning_rate * (step + 1) / warm
-        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps + 1 - warm)))
-    if config.schedule == "plateau":
-        return config.learning_rate * config.plateau_factor ** _plateaus(history, config.plateau_patience)
-    return config.learning_rate
-
-
-def _plateaus(history: Sequence[EpochRecord], patience: int) -> int:
-    """Count how often the validation loss has not improved for `patience` epochs in a row."""
-    plateaus = waited = 0
-    for record in history:
-        waited = 0 if record.best else waited + 1
-        if waited == patience:
-            plateaus, waited = plateaus + 1, 0
-    return plateaus
-
-
-def best_record(history: Sequence[EpochRecord]) -> EpochRecord | None:
-    """Return the record of the lowest validation loss, None before the first epoch."""
-    return next((record for record in reversed(history) if record.best), None)
-
-
-def is_finished(config: TrainingConfig, history: Sequence[EpochRecord]) -> bool:
-    """Return whether all epochs are done, or early stopping has ended them."""
-    if len(history) >= config.epochs:
-        return True
-    best = best_record(history)
-    return config.early_stopping is not None and best is not None and (
-        history[-1].epoch - best.epoch >= config.early_stopping
-    )  # fmt: skip

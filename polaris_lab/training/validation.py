@@ -10,14 +10,50 @@ from torch import nn
 
 from polaris_lab.estimators import fit_power_law
 from polaris_lab.quantities import is_logarithmic
-from polaris_lab.training.batches import Patches
 from polaris_lab.training.calibration import calibration_table
 from polaris_lab.training.loop import point_and_target, predictions
 from polaris_lab.training.metrics import scores
+from polaris_lab.training.samples import (
+    VALIDATION_SAMPLES,
+    mean_of_samples,
+    run_device,
+    sample_run,
+    spread_report,
+)
+from polaris_lab.training.streaming import load_patches
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
     from polaris_lab.models import BlueprintModel
+    from polaris_lab.training.run import Run
+
+
+def validate_run(run: Run) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Judge a run on its validation patches.
+
+    Returns
+    -------
+    predicted, target : ndarray (patches, y, x), float32
+        Densities [cm^-3].
+    report : dict
+        What validation.json holds: ``epoch``, what :func:`compare_with_power_law` returns, ``training_ranges``, and for
+        a generative run ``samples`` (:func:`polaris_lab.training.samples.spread_report`).
+    """
+    best, names = run.best, {"inputs": run.blueprint.inputs, "target": run.target}
+    model, dataset = run.model(), run.dataset()
+    more: dict[str, Any] = {}
+    if model.is_generative:
+        drawn = sample_run(run, samples=VALIDATION_SAMPLES, seed=run.config.seed)
+        target = dataset.read(run.target, dataset.indices("validation"))
+        predicted = mean_of_samples(drawn)
+        more["samples"] = {"steps": model.generative.default_steps, **spread_report(drawn, target)}
+    else:
+        predicted, target = predict_patches(
+            model, dataset, "validation", batch_size=run.config.batch_size, device=run_device(run), **names
+        )
+    report = compare_with_power_law(predicted, target, dataset, **names)
+    report["training_ranges"] = training_ranges(model, dataset, **names)
+    return predicted, target, {"epoch": best.epoch, **report, **more}
 
 
 def predict_patches(
@@ -37,14 +73,28 @@ def predict_patches(
     predicted, target : ndarray (patches, y, x), float32
         Densities [cm^-3].
     """
-    patches = Patches.load(dataset, split, inputs=inputs, target=target)
+    patches = load_patches(dataset, split, inputs=inputs, target=target)
     device = torch.device(device)
     model.to(device, memory_format=torch.channels_last)
-    predicted = np.empty((len(patches), *patches.target.shape[-2:]), dtype=np.float32)
+    predicted = np.empty((len(patches), dataset.patch_size, dataset.patch_size), dtype=np.float32)
     for positions, raw, targets in predictions(model, patches, batch_size, device):
         log_density, _ = point_and_target(model, raw, targets)
         predicted[positions] = (10 ** log_density.double()).squeeze(1).cpu().numpy()  # (n, y, x)
     return predicted, dataset.read(target, dataset.indices(split))
+
+
+def raw_answers(model: nn.Module, dataset: PatchDataset, split: str, *, batch_size: int = 16) -> torch.Tensor:
+    """Return the raw answers (patches, C, y, x) of a network with one output to every patch of a split, on the CPU.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With a ``blueprint``; it is put in evaluation mode.
+    """
+    blueprint = model.blueprint
+    patches = load_patches(dataset, split, inputs=blueprint.inputs, target=blueprint.output)
+    found = [raw.cpu() for _, raw, _ in predictions(model, patches, batch_size, torch.device("cpu"))]
+    return torch.cat(found)  # (n, C, y, x)
 
 
 def training_ranges(
@@ -62,7 +112,8 @@ def training_ranges(
     ranges = {}
     for name in inputs:
         values = dataset.read(name, rows)
-        ranges[name] = _extent(np.log10(values) if is_logarithmic(name) else values)
+        if np.isfinite(values).any():  # an optional input may be missing everywhere
+            ranges[name] = _extent(np.log10(values) if is_logarithmic(name) else values)
     ranges["density"] = _extent(np.log10(dataset.read(target, rows)))
     contrasts = model.blocks_named("local_contrast")
     if contrasts:

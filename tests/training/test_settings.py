@@ -53,7 +53,7 @@ def test_numpy_numbers_are_numbers():
         ({"optimizer": "sdg"}, "did you mean 'sgd'"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"loss": "rmse"}, "did you mean 'mse'"),
-        ({"precision": "fp16"}, "Known: 32-true, bf16-mixed"),
+        ({"precision": "fp16"}, "Known: 32-true, auto, bf16-mixed"),
         ({"device": "gpu"}, "Known: auto, cpu, cuda, mps"),
     ],
 )
