@@ -18,7 +18,7 @@ from tests.observations.conftest import sky_wcs, smooth_column, toy_density
 def stand_in(run, **changes):
     """Return an object with the attributes of a run that prediction uses, some of them changed."""
     names = ("blueprint", "fingerprint", "dataset_fingerprint", "target", "pixel_size_pc", "description")
-    names += ("model", "validation", "dataset")
+    names += ("model", "validation", "dataset", "path")
     return SimpleNamespace(**{**{name: getattr(run, name) for name in names}, **changes})
 
 
