@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -278,12 +279,21 @@ def map_rows(
 
 
 def interpolated(work: Work, found: Mapping[str, np.ndarray], rows: slice) -> dict[str, np.ndarray]:
-    """Return some rows of the map from what networks say on the grid of the model; densities are judged anew."""
+    """Return some rows of the map from what networks say on the grid of the model.
+
+    Densities are judged anew, and so are the neighbours of blank pixels that are smaller than those of the model.
+    """
+    height = work.observation.shape[0]
+    start, stop, _ = rows.indices(height)
+    reach = math.ceil(max(work.grid.ratio))
+    around = slice(max(0, start - reach), min(height, stop + reach))
+    near = blank_flags(~np.isfinite(work.column[around]), reach=reach)
     maps = {
         name: (work.grid.nearest if values.dtype.kind == "i" else work.grid.interpolate)(values, rows)
         for name, values in found.items()
     }
     maps["quality"] |= density_flags(work.ranges, maps["point"]) | np.int16(Quality.RESAMPLED)
+    maps["quality"] |= near[start - around.start : stop - around.start]
     return maps
 
 

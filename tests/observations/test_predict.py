@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from polaris_lab.observations import BlankPixelWarning, Observation, Quality, predict_density
+from polaris_lab.observations import BlankPixelWarning, Observation, Prediction, Quality, predict_density
 from polaris_lab.observations.intervals import log_ends
 from tests.observations.conftest import sky_wcs, smooth_column, toy_density
 
@@ -325,5 +325,20 @@ def test_real_maps(run, shared_data, tmp_path, path, pixel_pc, choices):
     valid = np.isfinite(observation.column_density)
     np.testing.assert_array_equal(np.isfinite(p.density), valid)
     assert (p.density[valid] > 0).all()
+    assert (p.lower95[valid] <= p.density[valid]).all()
+    assert (p.density[valid] <= p.upper95[valid]).all()
     assert np.corrcoef(np.log10(p.density[valid]), np.log10(observation.column_density[valid]))[0, 1] > 0.8
-    p.write_fits(tmp_path / "density.fits")
+    assert (p.quality[~valid] == 0).all()
+    if not valid.all():
+        assert p.flagged(Quality.BLANK).any()
+    densest = 10 ** run.validation()["training_ranges"]["density"][1]
+    assert p.flagged(Quality.DENSITY_RANGE)[valid & (p.density > 10 * densest)].all()
+    assert any("errors" in str(value) for value in p.provenance.values())
+    again = Prediction.open(p.write_fits(tmp_path / "density.fits"))
+    for name in ("density", "lower68", "upper95", "quality", "coverage"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(p, name))
+    assert again.notes == p.notes
+    corner = [[0, 0], [valid.shape[1] - 1, valid.shape[0] - 1]]
+    np.testing.assert_allclose(
+        again.wcs.all_pix2world(corner, 0), observation.wcs.all_pix2world(corner, 0), atol=1e-8
+    )
