@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
+# Tests run side by side, each process with one thread of its own; a file stays in one process.
+JOBS ?= 2
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --benchmark-disable
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test test-slow bench notebooks lint clean system-test-packages
@@ -62,10 +65,10 @@ system-test-packages:
 	  else echo "the browser tests need Debian's$$missing (apt-get install$$missing); without them those tests are skipped"; fi; fi
 
 test: $(VENV)/.ok-test system-test-packages lint
-	$(PYTEST) -m "not slow" --ignore=tests/benchmarks
+	OMP_NUM_THREADS=1 $(PYTEST) $(SIDE_BY_SIDE) -m "not slow" --ignore=tests/benchmarks
 
 test-slow: $(VENV)/.ok-test system-test-packages
-	$(PYTEST) -m slow --ignore=tests/benchmarks
+	OMP_NUM_THREADS=1 $(PYTEST) $(SIDE_BY_SIDE) -m slow --ignore=tests/benchmarks
 
 bench: $(VENV)/.ok-test
 	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-disable-gc -s -W default

@@ -24,6 +24,13 @@ from widgets.evaluation import (
 from widgets.kan_curves import learned_curves
 from widgets.map_grids import map_grid
 from widgets.maps import correlation, sky_map, spatial_error
+from widgets.observation_figures import (
+    column_relation,
+    core_errors,
+    core_markers,
+    core_mass_function,
+    density_pdfs,
+)
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
 
 __all__ = [
@@ -34,8 +41,13 @@ __all__ = [
     "centroid_map",
     "channel_maps",
     "coherence",
+    "column_relation",
+    "core_errors",
+    "core_markers",
+    "core_mass_function",
     "correlation",
     "coverage_curves",
+    "density_pdfs",
     "history_table",
     "integrated_map",
     "learned_curves",

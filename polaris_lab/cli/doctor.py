@@ -24,14 +24,29 @@ CORE = (
     "zarr",
     "h5py",
     "reproject",
+    "pooch",
+    "regions",
+    "skimage",
     "lightning_fabric",
     "panel",
     "holoviews",
 )
 EXTRAS = {
-    "lab": ("jupyterlab", "ipywidgets", "jupytext", "pyvista"),
+    "lab": (
+        "jupyterlab",
+        "ipywidgets",
+        "jupytext",
+        "matplotlib",
+        "pyvista",
+        "panel_reactflow",
+        "astrodendro",
+        "astroquery",
+        "diffusers",
+        "optuna",
+    ),
     "amr": ("yt",),
     "cluster": ("dask", "distributed"),
+    "logging": ("tensorboard",),
     "test": ("pytest", "playwright", "ruff"),
 }
 
