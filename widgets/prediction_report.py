@@ -34,6 +34,7 @@ def prediction_section(observation: Any, prediction: Any, name: str) -> Section:
         f"n_H has a median of {median:.3g} cm^-3 and lies between {low:.3g} and {high:.3g} cm^-3 in 98 % of the "
         f"{density.size} pixels that were observed."
     )
+    words = style.typeset(words)
     parts: list[Any] = [words, *(Note(note) for note in prediction.notes)]
     parts += [Figures(_maps(observation, prediction)), _flags(prediction), _provenance(prediction)]
     return Section(name, [*parts, "For a paper:", Code(str(prediction.cite()))])

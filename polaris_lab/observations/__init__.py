@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "predict_grid",
         "predict_inputs",
         "predict_network",
+        "predict_prepare",
         "predict_work",
         "prediction",
         "prediction_files",

@@ -11,7 +11,8 @@ from astropy import units as u
 
 from polaris_lab.observations.intervals import ENDS
 from polaris_lab.observations.maps import Observation
-from polaris_lab.observations.predict_work import Work, finished, flags_of, interpolated, prepare
+from polaris_lab.observations.predict_prepare import prepare
+from polaris_lab.observations.predict_work import Work, finished, flags_of, interpolated
 from polaris_lab.observations.prediction import MAPS, Prediction
 from polaris_lab.observations.quality import flags_in_words
 from polaris_lab.observations.sampling import network_plan, sample_map

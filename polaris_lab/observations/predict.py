@@ -9,15 +9,15 @@ import numpy as np
 from astropy import units as u
 
 from polaris_lab.observations.maps import Observation
-from polaris_lab.observations.predict_grid import match_pixels
-from polaris_lab.observations.predict_work import Work, map_rows, prepare
+from polaris_lab.observations.predict_prepare import prepare
+from polaris_lab.observations.predict_work import Work, map_rows
 from polaris_lab.observations.prediction import MAPS, Prediction
 from polaris_lab.observations.quality import flags_in_words
 
 if TYPE_CHECKING:
     from polaris_lab.training.run import Run
 
-__all__ = ["as_runs", "match_pixels", "predict_density"]
+__all__ = ["as_runs", "collected", "predict_density"]
 
 
 def predict_density(

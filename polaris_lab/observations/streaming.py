@@ -13,7 +13,8 @@ from astropy.io import fits
 
 from polaris_lab.observations.maps import Observation
 from polaris_lab.observations.predict import as_runs
-from polaris_lab.observations.predict_work import Work, map_rows, prepare
+from polaris_lab.observations.predict_prepare import prepare
+from polaris_lab.observations.predict_work import Work, map_rows
 from polaris_lab.observations.prediction_files import (
     INTERVALS,
     check_output,
