@@ -156,21 +156,21 @@ def test_the_whole_benchmark_resumes_and_keeps_to_its_budget(tmp_path, monkeypat
         benchmark_networks, "ESTIMATORS", {name: None for name in ("power_law", "multi_scale", "thickness")}
     )
     said = []
-    table = run_benchmark(tmp_path, quick=True, networks=NETWORKS, progress=said.append)
+    table = run_benchmark(tmp_path, size="quick", networks=NETWORKS, progress=said.append)
     assert {row["dataset"] for row in table.rows} == {"unseen clouds", "clouds beyond the training's ranges"}
     row = table.row("tiny")
     assert row["fit_cpu_seconds"] > 0
     assert 0 < row["scores"]["coverage_0.68"]["value"] < 1
     assert any("recalibration fitted on" in note for note in row["notes"])
-    again = run_benchmark(tmp_path, quick=True, networks=NETWORKS, progress=said.append)
+    again = run_benchmark(tmp_path, size="quick", networks=NETWORKS, progress=said.append)
     assert sum("making the cloud" in line for line in said) == 7
     assert again.row("tiny")["scores"] == row["scores"]
     assert again.row("tiny")["fit_cpu_seconds"] == row["fit_cpu_seconds"]
     more = {**NETWORKS, "second": NETWORKS["tiny"]}
-    poor = run_benchmark(tmp_path, quick=True, networks=more, cpu_minutes=1e-9)
+    poor = run_benchmark(tmp_path, size="quick", networks=more, cpu_minutes=1e-9)
     assert "tiny" in {row["model"] for row in poor.rows}  # trained already, it costs nothing
     assert any("second is left out" in note for note in poor.notes)
     with pytest.raises(ValueError, match="cpu_minutes"):
         run_benchmark(tmp_path, cpu_minutes=0)
     with pytest.raises(ValueError, match="unknown preset 'unett'"):
-        run_benchmark(tmp_path, quick=True, networks={"x": Network("unett", {}, {})})
+        run_benchmark(tmp_path, size="quick", networks={"x": Network("unett", {}, {})})
