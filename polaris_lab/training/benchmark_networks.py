@@ -64,15 +64,15 @@ NETWORKS: dict[str, Network] = {
     "UneK of the report, 8 filters": Network(
         "unet_and_kan", {"layers": 3, "base_filters": 8, **REPORT}, SHORT
     ),
-    "U-Net, residual, 8 filters": Network("unet", {**SMALL, "scale_equivariant": False}, SHORT),
     "ours, 8 filters": Network("unet", SMALL, SHORT, symmetries=True),
-    "ours, 8 filters, Gaussian": Network(
-        "unet", {**SMALL, "head": "gaussian"}, {**SHORT, "loss": "auto"}, symmetries=True
-    ),
     "flow matching, mean of 16 samples": Network("flow_matching", {"layers": 3, "base_filters": 8}, SHORT),
     "ours, 12 filters": Network(
         "unet", BEST, {"epochs": 5, "batch_size": 4}, symmetries=True, patches_per_map=16
     ),
+    "ours, 8 filters, Gaussian": Network(
+        "unet", {**SMALL, "head": "gaussian"}, {**SHORT, "loss": "auto"}, symmetries=True
+    ),
+    "U-Net, residual, 8 filters": Network("unet", {**SMALL, "scale_equivariant": False}, SHORT),
 }
 """Networks of the table, by name."""
 
