@@ -156,7 +156,7 @@ def test_another_dataset_is_refused(study, small):
         pixel_size=0.1 * u.pc,
         split=["training"] * 9 + ["validation"] * 3,
     )
-    with pytest.raises(FileExistsError, match="dataset.fingerprint: "):
+    with pytest.raises(FileExistsError, match=r"dataset\.fingerprint: "):
         small_map(other, study.path)
 
 
@@ -295,7 +295,7 @@ def test_a_study_in_use_is_refused(study, small):
     loop = small_map(small, study.path, seeds=(0, 1, 2), layers=(1,), base_filters=(2,))
     next(loop)
     assert Study.open(study.path).state == "running"
-    with pytest.raises(StudyInUseError, match="run by this process since .*call its close"):
+    with pytest.raises(StudyInUseError, match=r"run by this process since .*call its close"):
         next(small_map(small, study.path, seeds=(3,), layers=(1,), base_filters=(2,)))
     loop.close()
     assert ledger.holder(study.path) is None
@@ -323,7 +323,7 @@ def test_a_damaged_ledger_is_named_and_a_cut_line_is_not_counted(study, tmp_path
     ledger.cut_unfinished_line(tmp_path)
     assert (tmp_path / "ledger.jsonl").read_text() == text
     (tmp_path / "ledger.jsonl").write_text("nonsense\n" + text)
-    with pytest.raises(ValueError, match="line 1, got 'nonsense'.*remove the line"):
+    with pytest.raises(ValueError, match=r"line 1, got 'nonsense'.*remove the line"):
         ledger.read_ledger(tmp_path)
 
 

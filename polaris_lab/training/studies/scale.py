@@ -46,7 +46,7 @@ def working_scale(
     """Train networks at several pixel sizes, and judge each on the maps of all of them (report, figure 21).
 
     The same patches are brought to larger pixels by mass: N is averaged, <n>_M becomes sum(N n) / sum(N). A map at
-    pixels that a network was not trained for can be treated in three ways, the ``method`` of a cell, judged on the
+    pixels that a network was not trained for can be treated in three ways, the ``treatment`` of a cell, judged on the
     same truth:
 
     - "apply": the network is applied to it as it is;
@@ -96,7 +96,7 @@ def working_scale(
             network, config = chosen(preset, settings or {}, training, {}, seed)
             run = run_name({"trained_factor": factor}, seed)
             for applied, method in _judgements(factor, factors):
-                values = {"trained_factor": factor, "applied_factor": applied, "method": method}
+                values = {"trained_factor": factor, "applied_factor": applied, "treatment": method}
                 how = "validation" if method == "retrain" else method
                 cells.append(
                     Cell(

@@ -187,7 +187,7 @@ class Study:
         planned = {key_of(cell["settings"], cell["seed"]): cell for cell in self.description["cells"]}
         rows = [_row(done.get(key, cell)) for key, cell in {**planned, **done}.items()]
         table = pd.DataFrame(rows)
-        ordered = [*self.axes, *FIRST, *COUNTS]
+        ordered = [*self.axes, *FIRST, *(name for name in COUNTS if name not in self.axes)]
         others = [name for name in table.columns if name not in (*ordered, *TEXTS)]
         table = table.reindex(columns=[*ordered, *others, *TEXTS])
         if self.kind == "working_scale":
