@@ -39,6 +39,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "models": ["Blueprint", "Node", "build_model", "register_block"],
         "radiative_transfer": ["Line", "PPVCube", "integrated_intensity", "synthesize_ppv"],
         "observations": ["Observation", "Prediction", "predict_density"],
-        "training": ["Run", "TrainingConfig", "accuracy", "complexity_map", "fit", "residuals_by_density"],
+        "training": [
+            "Run",
+            "TrainingConfig",
+            "accuracy",
+            "complexity_map",
+            "evaluate",
+            "fit",
+            "fit_baseline",
+            "residuals_by_density",
+        ],
+        "training.benchmark": ["benchmark"],
     },
 )

@@ -52,7 +52,7 @@ _QUANTITIES = {
     "density_cube": Quantity("cm-3", True, "cube"),
     "context_column_density": Quantity("cm-2", True),
     "context_mask": Quantity("1", False),
-    "position": Quantity("1", False, "maps"),
+    "position": Quantity("pc", False, "maps"),
     "pixel_size": Quantity("pc", True, "scalar"),
     "depth": Quantity("pc", True, "scalar"),
     "beam_fwhm": Quantity("pc", True, "scalar"),

@@ -13,6 +13,16 @@ from widgets.curves import (
     loss_curves,
 )
 from widgets.emission import centroid_map, channel_maps, integrated_map, line_of_sight, ray_tracing, spectrum
+from widgets.evaluation import (
+    accuracy_with_spread,
+    coherence,
+    coverage_curves,
+    pit_histogram,
+    power_ratio,
+    residuals_before_after,
+)
+from widgets.kan_curves import learned_curves
+from widgets.map_grids import map_grid
 from widgets.maps import correlation, sky_map, spatial_error
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
 
@@ -20,17 +30,25 @@ __all__ = [
     "HISTORY_COLUMNS",
     "accuracy_by_tolerance",
     "accuracy_curve",
+    "accuracy_with_spread",
     "centroid_map",
     "channel_maps",
+    "coherence",
     "correlation",
+    "coverage_curves",
     "history_table",
     "integrated_map",
+    "learned_curves",
     "learning_rate_curve",
     "line_of_sight",
     "loss_curves",
+    "map_grid",
+    "pit_histogram",
+    "power_ratio",
     "ray_tracing",
     "residual_bands",
     "residual_violins",
+    "residuals_before_after",
     "sky_map",
     "spatial_error",
     "spectrum",

@@ -11,7 +11,7 @@ from widgets import style
 from widgets.axes import block_mean, bokeh_options, common_options, label_log_axes, map_size, ticks_of_scale
 
 
-def _check_map(values: Any, name: str = "values") -> np.ndarray:
+def check_map(values: Any, name: str = "values") -> np.ndarray:
     """Return a map as a float array, shape (y, x), or raise ValueError."""
     array = np.asarray(values)
     if array.ndim != 2 or 0 in array.shape:
@@ -21,7 +21,7 @@ def _check_map(values: Any, name: str = "values") -> np.ndarray:
     return array.astype(np.float64) if array.dtype.kind in "biu" else array
 
 
-def _limits(values: np.ndarray, log: bool, clim: tuple[float, float] | None) -> tuple[float, float]:
+def colour_limits(values: np.ndarray, log: bool, clim: tuple[float, float] | None) -> tuple[float, float]:
     """Return the colour limits: those given, else the 0.5 and 99.5 % quantiles of the valid pixels."""
     if clim is not None:
         low, high = (float(limit) for limit in clim)
@@ -84,11 +84,11 @@ def sky_map(
     """
     opts = bokeh_options()
     shown = style.quantity(label)
-    array = _check_map(values)
+    array = check_map(values)
     array, factor = block_mean(array, max_pixels)
     if log:
         array = np.where(array > 0, array, np.nan)
-    low, high = _limits(array, log, clim)
+    low, high = colour_limits(array, log, clim)
     step, unit = (factor * pixel_size_pc, "pc") if pixel_size_pc else (factor, "px")
     head = (title or shown.title) + (f" (at 1/{factor} resolution)" if factor > 1 else "")
     rows, columns = array.shape
@@ -148,7 +148,7 @@ def spatial_error(
     ValueError
         If the two maps differ in shape.
     """
-    predicted, target = _check_map(predicted, "predicted"), _check_map(target, "target")
+    predicted, target = check_map(predicted, "predicted"), check_map(target, "target")
     if predicted.shape != target.shape:
         raise ValueError(
             f"target: expected the shape of predicted, {predicted.shape}, got {target.shape}; put both on one grid"

@@ -1,4 +1,4 @@
-"""The command line: ``polaris-lab demo | predict | emission | train | evaluate | fetch | serve | doctor``.
+"""The command line: ``polaris-lab demo | predict | emission | train | evaluate | benchmark | presets | fetch | serve | doctor``.
 
 Exit status: 0 done; 1 the input was refused or something failed (one line says expected, got and remedy,
 ``--debug`` shows the traceback); 2 the command line itself was wrong; 130 interrupted. With ``--json`` standard
@@ -20,7 +20,18 @@ from typing import Any
 
 import polaris_lab
 
-COMMANDS = ("demo", "predict", "emission", "train", "evaluate", "fetch", "serve", "doctor")
+COMMANDS = (
+    "demo",
+    "predict",
+    "emission",
+    "train",
+    "evaluate",
+    "benchmark",
+    "presets",
+    "fetch",
+    "serve",
+    "doctor",
+)
 """Each is a module of this package with `add_arguments(parser)` and `run(arguments) -> dict`."""
 
 

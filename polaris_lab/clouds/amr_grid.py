@@ -11,10 +11,10 @@ from typing import Any
 
 import numba
 import numpy as np
-import psutil
 from astropy import units as u
 
 from polaris_lab.clouds.amr import AmrCloud
+from polaris_lab.clouds.memory import check_memory
 from polaris_lab.clouds.projection import Projection
 from polaris_lab.clouds.simulation import AXES, SimulationCube, axis_index
 from polaris_lab.units import positive
@@ -71,7 +71,7 @@ def project_leaves(cloud: AmrCloud, *, axis: str = "z", pixel_size: u.Quantity |
                 f"{columns}, got {pixel}"
             )
     face = (rows // pixel, columns // pixel)
-    _check_memory(face[0] * face[1] * 40, f"a map of {face[0]} x {face[1]} pixels", "pixel_size")
+    check_memory(face[0] * face[1] * 40, f"a map of {face[0]} x {face[1]} pixels", "pixel_size")
     total, square, peak = np.zeros(face), np.zeros(face), np.zeros(face, np.float32)
     for size in sizes[::-1]:
         step = max(int(size), pixel)
@@ -98,16 +98,6 @@ def _pixel(cloud: AmrCloud, pixel_pc: float) -> int:
             f"pixel_size: expected a whole number of finest cells of {cloud.cell_size_pc:g} pc, got {pixel_pc:g} pc"
         )
     return pixel
-
-
-def _check_memory(needed: int, what: str, remedy: str) -> None:
-    """Refuse before starting what would not fit into memory."""
-    available = psutil.virtual_memory().available
-    if needed > 0.9 * available:
-        raise MemoryError(
-            f"{remedy}: expected work that fits into memory, got {what}, which needs {needed / 2**30:.3g} GiB of "
-            f"{available / 2**30:.3g} GiB available; take a coarser one or a smaller part"
-        )
 
 
 @numba.njit(nogil=True, cache=True)
@@ -181,7 +171,7 @@ def regrid(
     fields = [key for key in AXES if key in cloud.velocity] + (
         [] if cloud.temperature is None else ["temperature"]
     )
-    _check_memory(count * BYTES_A_CELL, f"resolution={cells}, {count:.3g} cells", "resolution")
+    check_memory(count * BYTES_A_CELL, f"resolution={cells}, {count:.3g} cells", "resolution")
     geometry = (cloud.corner, cloud.width, cloud.density, np.array(low), edge)
     mass, square, peak = (
         np.zeros(cells),

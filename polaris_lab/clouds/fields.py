@@ -9,7 +9,7 @@ import numpy as np
 from scipy import fft, special
 
 LARGEST_LOG_CONTRAST = 7.0
-"""ln(n/<n>) where the power-law tail of :func:`density_quantiles` ends."""
+"""ln(n/<n>) where the power-law tail of :func:`density_quantiles` ends unless told otherwise."""
 
 
 def wave_numbers(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -181,12 +181,18 @@ def compressive_share(velocity: np.ndarray, *, workers: int = 1) -> float:
     return float(compression.sum(dtype=np.float64) / whole.sum(dtype=np.float64))
 
 
-def density_quantiles(u: np.ndarray, *, width: float, tail_slope: float | None = None) -> np.ndarray:
+def density_quantiles(
+    u: np.ndarray,
+    *,
+    width: float,
+    tail_slope: float | None = None,
+    largest_log_contrast: float = LARGEST_LOG_CONTRAST,
+) -> np.ndarray:
     """Return ln(n/<n>) below which a share `u` of the volume lies, up to a constant.
 
     The PDF is log-normal with dispersion `width`; with `tail_slope` alpha it goes over into
     p(s) ~ exp(-alpha s) at s_t = (alpha - 1/2) width^2, continuous in value and slope, and ends at
-    ln(n/<n>) = 7.
+    `largest_log_contrast`.
 
     Parameters
     ----------
@@ -196,6 +202,8 @@ def density_quantiles(u: np.ndarray, *, width: float, tail_slope: float | None =
         Dispersion of ln n of the log-normal body, sigma_s.
     tail_slope : float, optional
         alpha of the tail; none by default.
+    largest_log_contrast : float
+        ln(n/<n>) where the tail ends.
 
     Returns
     -------
@@ -213,12 +221,12 @@ def density_quantiles(u: np.ndarray, *, width: float, tail_slope: float | None =
     """
     u = np.asarray(u, np.float64)
     centre = -0.5 * width**2
-    if tail_slope is None or centre + tail_slope * width**2 >= LARGEST_LOG_CONTRAST:
+    if tail_slope is None or centre + tail_slope * width**2 >= largest_log_contrast:
         return centre + width * special.ndtri(u)
     start = centre + tail_slope * width**2
     body = special.ndtr(tail_slope * width)
     height = math.exp(-0.5 * (tail_slope * width) ** 2) / (math.sqrt(2 * math.pi) * width)
-    tail = height / tail_slope * -math.expm1(-tail_slope * (LARGEST_LOG_CONTRAST - start))
+    tail = height / tail_slope * -math.expm1(-tail_slope * (largest_log_contrast - start))
     volume = u * (body + tail)
     inside = volume < body
     result = np.empty(u.shape)
@@ -228,14 +236,20 @@ def density_quantiles(u: np.ndarray, *, width: float, tail_slope: float | None =
     return result
 
 
-def remap(log_density: np.ndarray, *, width: float, tail_slope: float | None = None) -> np.ndarray:
+def remap(
+    log_density: np.ndarray,
+    *,
+    width: float,
+    tail_slope: float | None = None,
+    largest_log_contrast: float = LARGEST_LOG_CONTRAST,
+) -> np.ndarray:
     """Give a field the PDF of :func:`density_quantiles` and keep its topology: the order of cells stays.
 
     Parameters
     ----------
     log_density : ndarray
         Any monotonic function of the density.
-    width, tail_slope
+    width, tail_slope, largest_log_contrast
         As in :func:`density_quantiles`.
 
     Returns
@@ -250,7 +264,12 @@ def remap(log_density: np.ndarray, *, width: float, tail_slope: float | None = N
     1.0 True
     """
     count = log_density.size
-    values = density_quantiles((np.arange(count) + 0.5) / count, width=width, tail_slope=tail_slope)
+    values = density_quantiles(
+        (np.arange(count) + 0.5) / count,
+        width=width,
+        tail_slope=tail_slope,
+        largest_log_contrast=largest_log_contrast,
+    )
     values -= math.log(float(np.mean(np.exp(values))))
     result = np.empty(count)
     result[rank_order(log_density)] = values

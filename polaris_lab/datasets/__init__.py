@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "build",
+        "channels",
         "emission",
         "emission_config",
         "normalize",
@@ -14,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "placement",
         "proposals",
         "propose",
+        "recipe",
         "scoring",
         "split",
         "store",
@@ -22,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "build": ["build_dataset"],
         "emission_config": ["EmissionConfig"],
-        "normalize": ["LogNormalizer", "symmetry"],
+        "normalize": ["LogNormalizer", "symmetry", "symmetry_of"],
         "patches": ["apply_tiled", "plan_overlapping", "plan_tiles"],
         "patch_config": ["PatchConfig"],
         "proposals": ["Proposals"],

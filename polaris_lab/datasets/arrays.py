@@ -12,7 +12,7 @@ from astropy import units as u
 from polaris_lab.config import SCHEMA, Provenance, did_you_mean, fingerprint, to_dict
 from polaris_lab.datasets.emission_config import LINE_UNITS
 from polaris_lab.datasets.growing import KIND
-from polaris_lab.datasets.layout import LINE_CUBE
+from polaris_lab.datasets.layout import CHANNEL_UNITS, DENSITY_CUBE, LINE_CUBE, patch_dimensions
 from polaris_lab.quantities import quantity
 from polaris_lab.units import positive
 
@@ -21,6 +21,9 @@ UNITS = {
     for name in ("column_density", "mass_weighted_density", "volume_weighted_density", "max_density")
 }
 """Unit of every quantity that a cube can be projected to."""
+
+SIGNED = ("context_mask", "position")
+"""Channels that are zero or negative somewhere."""
 
 PLAUSIBLE_COLUMN_DENSITY = (1e16, 1e28)
 """Medians outside this range [cm^-2] betray a logarithm or another unit (pc cm^-3 gives about 100)."""
@@ -61,17 +64,21 @@ def checked_arrays(
         raise ValueError(f"targets: expected names that are no input, got {twice[0]!r} in both")
     arrays, units = {}, {}
     for name, values in {**inputs, **targets}.items():
-        arrays[name], units[name] = _checked(name, values)
-    first, shape = next((name, _map_shape(values)) for name, values in arrays.items())
+        arrays[name], units[name] = _checked(name, values, optional=name in inputs)
+    maps = [name for name, values in arrays.items() if values.ndim > 1]
+    if not maps:
+        raise ValueError(f"inputs, targets: expected at least one map (n, y, x), got only {sorted(arrays)}")
+    first, shape = maps[0], _map_shape(arrays[maps[0]])
     for name, values in arrays.items():
-        if _map_shape(values) != shape:
-            raise ValueError(f"{name}: expected the shape of {first} {shape}, got {_map_shape(values)}")
+        expected = shape if values.ndim > 1 else shape[:1]
+        if _map_shape(values) != expected:
+            raise ValueError(f"{name}: expected the shape of {first} {expected}, got {_map_shape(values)}")
     return arrays, units, _channels(arrays.get(LINE_CUBE), velocity)
 
 
 def _map_shape(values: np.ndarray) -> tuple[int, ...]:
-    """Return (n, y, x), without the velocity axis of a line cube."""
-    return (values.shape[0], *values.shape[-2:])
+    """Return (n, y, x), without the velocity axis of a line cube; (n,) for scalars."""
+    return (values.shape[0], *values.shape[-2:]) if values.ndim > 1 else values.shape
 
 
 def _channels(cubes: np.ndarray | None, velocity: Any) -> np.ndarray | None:
@@ -93,9 +100,9 @@ def _channels(cubes: np.ndarray | None, velocity: Any) -> np.ndarray | None:
     return channels
 
 
-def _checked(name: str, values: Any) -> tuple[np.ndarray, str]:
-    known = UNITS | LINE_UNITS
-    axes = ("n", "v", "y", "x") if name == LINE_CUBE else ("n", "y", "x")
+def _checked(name: str, values: Any, *, optional: bool) -> tuple[np.ndarray, str]:
+    known = UNITS | LINE_UNITS | CHANNEL_UNITS
+    axes = ("n", *patch_dimensions(name))
     if isinstance(values, u.Quantity):
         unit = known.get(name) or values.unit.to_string("fits")
         if not values.unit.is_equivalent(unit):
@@ -120,7 +127,7 @@ def _checked(name: str, values: Any) -> tuple[np.ndarray, str]:
             f"{name}: expected images of shape ({', '.join(axes)}), got {values.shape}"
             + ("; a single image needs a first axis: image[None]" if values.ndim == len(axes) - 1 else "")
         )
-    if values.shape[-2] != values.shape[-1]:
+    if values.ndim > 1 and values.shape[-2] != values.shape[-1]:
         raise ValueError(
             f"{name}: expected square images, got {values.shape[-2]} x {values.shape[-1]} pixels; cut squares out of "
             "them (training turns and mirrors them)"
@@ -128,17 +135,7 @@ def _checked(name: str, values: Any) -> tuple[np.ndarray, str]:
     if values.dtype.kind not in "fiu":
         raise TypeError(f"{name}: expected real numbers in {unit}, got {values.dtype}")
     values = values.astype(np.float32)  # a copy
-    positive = (
-        name not in LINE_UNITS
-    )  # lines are zero off the gas and negative where it is colder than the sky
-    bad = ~(np.isfinite(values) & (values > 0)) if positive else ~np.isfinite(values)
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        place = ", ".join(f"{axis}={i}" for axis, i in zip(axes[1:], first[1:], strict=True))
-        raise ValueError(
-            f"{name}: expected {'positive ' if positive else ''}finite values in {unit}, got {values[first]} in image "
-            f"{first[0]} at [{place}] ({int(bad.sum())} such pixels); leave such images out, or cut the pixels off"
-        )
+    _check_values(name, values, unit, axes, optional=optional and name != "column_density")
     if name == "column_density":
         low, high = PLAUSIBLE_COLUMN_DENSITY
         median = float(np.median(values))
@@ -148,6 +145,27 @@ def _checked(name: str, values: Any) -> tuple[np.ndarray, str]:
                 f"{median:.4g}; " + _unit_guess(median)
             )
     return values, unit
+
+
+def _check_values(name: str, values: np.ndarray, unit: str, axes: tuple[str, ...], *, optional: bool) -> None:
+    """Refuse values that are not finite, or not positive where the quantity is; an optional image may be missing."""
+    # lines are zero off the gas and negative where it is colder than the sky
+    positive = name not in LINE_UNITS and name not in SIGNED
+    blank = np.isnan(values)
+    if name == "context_column_density":
+        missing = blank  # what lies beyond the map
+    else:
+        missing = blank.reshape(len(values), -1).all(axis=1).reshape(-1, *(1,) * (values.ndim - 1))
+    bad = ~np.isfinite(values) | ((values <= 0) & positive)
+    if optional:
+        bad &= ~missing
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        place = ", ".join(f"{axis}={i}" for axis, i in zip(axes[1:], first[1:], strict=True))
+        raise ValueError(
+            f"{name}: expected {'positive ' if positive else ''}finite values in {unit}, got {values[first]} in image "
+            f"{first[0]}{place and f' at [{place}]'} ({int(bad.sum())} such {'pixels' if place else 'images'}); leave such images out, or cut the pixels off"
+        )
 
 
 def _unit_guess(median: float) -> str:
@@ -218,7 +236,7 @@ def content_manifest(
         "schema": SCHEMA,
         "kind": KIND,
         "pixel_size_pc": positive(pixel_size, u.pc, "pixel_size"),
-        "patch_size": int(next(iter(arrays.values())).shape[-1]),
+        "patch_size": int(next(values.shape[-1] for values in arrays.values() if values.ndim > 1)),
         "inputs": list(inputs),
         "targets": list(targets),
         "units": dict(units),
@@ -227,6 +245,8 @@ def content_manifest(
         "sources": [],
         "dropped": np.flatnonzero(table["split"] == "dropped").tolist(),
     }
+    if DENSITY_CUBE in arrays:
+        manifest["depth_cells"] = arrays[DENSITY_CUBE].shape[1]
     content = {
         "arrays": {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in arrays.items()},
         "split": table["split"].tolist(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +15,10 @@ from tqdm.auto import tqdm
 
 from polaris_lab.clouds import SimulationCube
 from polaris_lab.clouds.sample import DO_NOT_TRAIN
-from polaris_lab.config import SCHEMA, Provenance, fingerprint, to_dict
-from polaris_lab.datasets.arrays import UNITS, shuffled_split
-from polaris_lab.datasets.emission import LineFaces, check_gas, gas_sha256, line_recipe, velocity_axis
-from polaris_lab.datasets.emission_config import LINE_UNITS
+from polaris_lab.datasets.arrays import shuffled_split
+from polaris_lab.datasets.channels import ChannelFaces, Place, check_temperature, layer_count
+from polaris_lab.datasets.emission import LineFaces, check_gas, velocity_axis
 from polaris_lab.datasets.growing import (
-    KIND,
     GrowingDataset,
     check_free,
     finish_interrupted_rename,
@@ -30,14 +27,12 @@ from polaris_lab.datasets.growing import (
 from polaris_lab.datasets.patch_config import PatchConfig
 from polaris_lab.datasets.proposals import failures
 from polaris_lab.datasets.propose import check_shape, propose_patches
+from polaris_lab.datasets.recipe import manifest_of, sources_of
 from polaris_lab.datasets.split import held_out_clouds, sentence
 from polaris_lab.datasets.store import PatchDataset
 from polaris_lab.parallel import map_tasks
 
 logger = logging.getLogger(__name__)
-
-RECIPE = 1
-"""Counts up when the same clouds and choices give other patches, so that partial datasets are not mixed."""
 
 
 def build_dataset(
@@ -62,6 +57,7 @@ def build_dataset(
     config : PatchConfig or None
         The choices; None for the defaults. With quantities of a line ("ppv_cube" ...) the cubes need their
         temperature and the velocity along each line of sight; the line cube of a whole face is computed at a time.
+        Channels ("temperature", "context_column_density" ...) are made face by face.
     path : path
         Folder of the dataset, by custom ending in ``.zarr``.
     progress : bool
@@ -110,11 +106,16 @@ def build_dataset(
     held_out = held_out_clouds(names, config) if config.split_by == "cloud" else ()
     if path.exists() and not overwrite:
         check_free(path, "")  # refused before the clouds are read
-    sources = _sources(cubes, names, progress, config.used_lines_of_sight if emission else ())
+    depth_cells = layer_count(cubes, names, config)
+    warm = "temperature" in config.quantities
+    if warm:
+        check_temperature(cubes, names)
+    gas_axes = config.used_lines_of_sight if emission else () if warm else None
+    sources = sources_of(cubes, names, progress, gas_axes)
     velocity, channels = (
         velocity_axis(cubes, emission, config.used_lines_of_sight) if emission else (None, "")
     )
-    manifest = _manifest(config, sources, cell_size_pc, velocity, channels)
+    manifest = manifest_of(config, sources, cell_size_pc, velocity, channels, depth_cells)
     check_free(path, manifest["fingerprint"], overwrite=overwrite)
     if finish_interrupted_rename(path, manifest["fingerprint"], overwrite=overwrite):
         return PatchDataset.open(path)
@@ -127,7 +128,9 @@ def build_dataset(
     ) as growing:
         try:
             lines = _lines(growing, config, velocity, client, progress)
-            selection, slabs = _write(growing, found, dict(zip(names, cubes, strict=True)), lines, progress)
+            faces = ChannelFaces(config, depth_cells) if config.channel_quantities else None
+            by_name = dict(zip(names, cubes, strict=True))
+            selection, slabs = _write(growing, found, by_name, lines, faces, progress)
             _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
             logger.info("%s: %s", path, selection_in_words(selection))
         except BaseException:
@@ -144,6 +147,9 @@ def _search(task: tuple[SimulationCube, PatchConfig, bool]) -> dict[str, Any]:
     return {
         "rows": proposals.accepted,
         "arrays": {name: proposals.patches(name) for name in config.projected_quantities},
+        "columns": {face.line_of_sight: face.maps["column_density"] for face in proposals.faces}
+        if config.channel_quantities
+        else {},
         "slab": proposals.slab,
         "selection": {
             "counts": proposals.counts(),
@@ -183,6 +189,7 @@ def _write(
     found: Iterator[dict[str, Any]],
     cubes: Mapping[str, SimulationCube],
     lines: LineFaces | None,
+    faces: ChannelFaces | None,
     progress: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Commit the patches of every cloud that are not there yet; return what is to be said of the clouds."""
@@ -204,6 +211,9 @@ def _write(
                     patch = {key: values[k] for key, values in arrays.items()}
                     if lines is not None:
                         patch |= lines.cut(cube, row["line_of_sight"], row["origin"])
+                    if faces is not None:
+                        place = Place(row["line_of_sight"], tuple(row["origin"]), row["split"])
+                        patch |= faces.cut(cube, place, result["columns"], result["slab"])
                     growing.append({key: patch[key] for key in growing.names}, row)
                 elif growing.records[number]["row"] != row:
                     raise ValueError(
@@ -275,40 +285,6 @@ def _finish(
     growing.seal(table, {"split": rule, "selection": selection})
 
 
-def _manifest(
-    config: PatchConfig,
-    sources: list[dict[str, Any]],
-    cell_size_pc: float,
-    velocity: np.ndarray | None,
-    channels: str,
-) -> dict[str, Any]:
-    decisive = ("name", "sha256", "gas_sha256", "shape", "cell_size_pc")
-    line = {} if config.line_emission is None else line_recipe(config.line_emission)
-    recipe = {
-        "recipe": RECIPE,
-        "schema": SCHEMA,
-        "config": {key: value for key, value in to_dict(config).items() if key != "emission"},
-        "sources": [{key: source[key] for key in decisive if key in source} for source in sources],
-    }
-    if line:
-        recipe |= {"emission": line, "velocity_km_s": velocity.tolist()}
-    manifest = {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "fingerprint": fingerprint(recipe),
-        "pixel_size_pc": cell_size_pc,
-        "patch_size": config.patch_size,
-        "inputs": list(config.inputs),
-        "targets": list(config.targets),
-        "units": {name: (UNITS | LINE_UNITS)[name] for name in (*config.inputs, *config.targets)},
-        "config": to_dict(config),
-        "sources": sources,
-        "dropped": [],
-        "provenance": to_dict(Provenance.now(seed=config.seed)),
-    }
-    return manifest | {"emission": line | {"channels": channels}} if line else manifest
-
-
 def _opened(cubes: Any) -> list[SimulationCube]:
     given = [cubes] if isinstance(cubes, SimulationCube | str | Path) else list(cubes)
     if not given:
@@ -348,40 +324,3 @@ def _one_cell_size(cubes: Sequence[SimulationCube], names: Sequence[str]) -> flo
                 "network learns one pixel size: resample the cubes, or build a dataset of each"
             )
     return first
-
-
-def _sources(
-    cubes: Sequence[SimulationCube], names: Sequence[str], progress: bool, emitting: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Describe the clouds, with the gas that emits along some axes; the same density twice is refused."""
-    sources: list[dict[str, Any]] = []
-    for cube, name in tqdm(
-        list(zip(cubes, names, strict=True)), desc="reading clouds", unit="cloud", disable=not progress
-    ):
-        digest = density_sha256(cube)
-        for other in sources:
-            if other["sha256"] == digest:
-                raise ValueError(
-                    f"cubes: expected different clouds, got the same density as {other['name']!r} and {name!r}: its gas "
-                    "would be on both sides of a split"
-                )
-        sources.append(
-            {
-                "name": name,
-                "sha256": digest,
-                "shape": list(cube.shape),
-                "cell_size_pc": cube.cell_size_pc,
-                "provenance": cube.provenance,
-            }
-        )
-        if emitting:
-            sources[-1]["gas_sha256"] = gas_sha256(cube, name, emitting)
-    return sources
-
-
-def density_sha256(cube: SimulationCube) -> str:
-    """Return the SHA-256 of the density of a cube: float32, little endian, in the order z, y, x."""
-    digest = hashlib.sha256()
-    for _, slab in cube.blocks(check=False):
-        digest.update(np.ascontiguousarray(slab, "<f4").data)
-    return digest.hexdigest()

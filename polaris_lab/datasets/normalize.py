@@ -13,6 +13,10 @@ SYMMETRIES = 8
 """Turns by 0, 90, 180 and 270 degrees (numbers 0 to 3), and the same after a mirror (4 to 7)."""
 
 
+VECTORS = ("position",)
+"""Quantities whose two components turn with the map."""
+
+
 class LogNormalizer:
     """log10 of physical maps and back: what a network is given, and what it gives.
 
@@ -53,7 +57,7 @@ def symmetry(array: Array, number: int) -> Array:
     Parameters
     ----------
     array : ndarray or Tensor, shape (..., n, n)
-        Scalar maps; the components of vectors would have to be turned too.
+        Scalar maps; for vectors see :func:`symmetry_of`.
     number : int
         0 to 7: turned ``number % 4`` times by 90 degrees, after a mirror along the columns from 4 on. 0 changes
         nothing.
@@ -82,6 +86,64 @@ def symmetry(array: Array, number: int) -> Array:
         return torch.rot90(mirrored, number % 4, (-2, -1))
     mirrored = np.flip(array, -1) if number >= 4 else array
     return np.rot90(mirrored, number % 4, (-2, -1))
+
+
+def symmetry_of(name: str, array: Array, number: int) -> Array:
+    """Apply a symmetry of the square to a quantity: its pixels, and the components of a vector with them.
+
+    Parameters
+    ----------
+    name : str
+        Of the quantity. "position" is a vector (..., 2, n, n): along rows, along columns. Others are scalars,
+        such as one number a patch (..., 1, 1).
+    array : ndarray or Tensor, shape (..., n, n)
+    number : int
+        As for :func:`symmetry`.
+
+    Returns
+    -------
+    ndarray or Tensor, same shape
+
+    Examples
+    --------
+    >>> rows, columns = np.meshgrid([-1.0, 1.0], [-1.0, 1.0], indexing="ij")
+    >>> place = np.stack([rows, columns])
+    >>> all(np.array_equal(symmetry_of("position", place, number), place) for number in range(8))
+    True
+    """
+    return turned_components(name, symmetry(array, number), number)
+
+
+def turned_components(name: str, turned: Array, number: int) -> Array:
+    """Turn the components of a vector whose pixels have been turned already; leave other quantities.
+
+    Parameters
+    ----------
+    name : str
+        Of the quantity.
+    turned : ndarray or Tensor, shape (..., 2, rows, columns) for a vector
+    number : int
+        As for :func:`symmetry`.
+
+    Raises
+    ------
+    ValueError
+        If a vector has not two components.
+    """
+    if name not in VECTORS:
+        return turned
+    if turned.ndim < 3 or turned.shape[-3] != 2:
+        raise ValueError(f"{name}: expected two components (..., 2, n, n), got shape {tuple(turned.shape)}")
+    rows, columns = turned[..., 0, :, :], turned[..., 1, :, :]
+    if number >= 4:
+        columns = -columns
+    for _ in range(number % 4):
+        rows, columns = -columns, rows
+    return (
+        torch.stack([rows, columns], -3)
+        if isinstance(turned, torch.Tensor)
+        else np.stack([rows, columns], -3)
+    )
 
 
 def inverse_symmetry(number: int) -> int:

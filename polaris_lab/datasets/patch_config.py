@@ -11,6 +11,7 @@ from polaris_lab.config import plain_numbers
 from polaris_lab.datasets.arrays import UNITS
 from polaris_lab.datasets.checks import check_one_of, check_whole, check_within
 from polaris_lab.datasets.emission_config import LINE_UNITS, EmissionConfig
+from polaris_lab.datasets.layout import CHANNEL_UNITS, DENSITY_CUBE, LINE_CUBE
 from polaris_lab.datasets.scoring import WEIGHTS
 
 SPLIT_RULES = ("slab", "cloud", "shuffle")
@@ -67,7 +68,20 @@ class PatchConfig:
         What is stored: column_density and the densities along the line of sight; and of a line "ppv_cube" (v, y, x)
         and the maps "integrated_intensity", "centroid_velocity", "velocity_dispersion", "peak_temperature" and
         "number_of_components".
-        Column density and what the line gives are inputs, the densities are targets.
+        Column density and what the line gives are inputs, the densities are targets. Further inputs are
+        "temperature" (mean along the line of sight, weighted by mass [K]), "context_column_density" and
+        "context_mask" (the surroundings of the patch in coarse pixels, and how much of each lies in the patch),
+        "position" (of every pixel from the centre of its face [pc]: along rows, along columns), the scalars
+        "pixel_size" and "depth" (of the box along the line of sight [pc]), and "constrained_diffusion_density"
+        and "aviator_density", which estimators make of the column density. "density_cube" (layer, y, x) is the gas
+        itself, a target. With a slab split, pixels of the context on the other side of its border are blank, and
+        an estimator sees its own side only.
+    learned : tuple of str
+        Maps among the quantities that are inputs by custom and targets here, such as "number_of_components".
+    context_width : int
+        Side of the context [patch sides]; its pixels are as many times coarser.
+    depth_cells : int or None
+        Layers of "density_cube", each the mean of as many cells; None for all cells.
     emission : EmissionConfig or None
         The line, for quantities that it gives; None for the defaults.
     seed : int
@@ -103,9 +117,12 @@ class PatchConfig:
     quantities: tuple[str, ...] = ("column_density", "mass_weighted_density")
     seed: int = 0
     emission: EmissionConfig | None = None
+    learned: tuple[str, ...] = ()
+    context_width: int = 4
+    depth_cells: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("weights", "validation_clouds", "lines_of_sight", "quantities"):
+        for name in ("weights", "validation_clouds", "lines_of_sight", "quantities", "learned"):
             value = getattr(self, name)
             if not isinstance(value, tuple | list):
                 raise TypeError(f"{name}: expected a tuple, got {value!r}")
@@ -120,6 +137,9 @@ class PatchConfig:
             check_whole("patches_per_face", self.patches_per_face, 1, "None takes as many as fit")
         check_whole("attempts", self.attempts, 1, "the default is 50")
         check_whole("seed", self.seed, 0, "any such number gives its own draw")
+        check_whole("context_width", self.context_width, 2, "the default is 4 patch sides")
+        if self.depth_cells is not None:
+            check_whole("depth_cells", self.depth_cells, 1, "None keeps all cells")
         if not isinstance(self.packing, bool):
             raise TypeError(f"packing: expected True or False, got {self.packing!r}")
         check_within("min_separation", self.min_separation, 0, math.inf, "1 forbids overlap", open_low=True)
@@ -151,12 +171,13 @@ class PatchConfig:
         check_one_of("slab_axis", self.slab_axis, AXES)
         for name, values, known in (
             ("lines_of_sight", self.lines_of_sight, AXES),
-            ("quantities", self.quantities, (*UNITS, *LINE_UNITS)),
+            ("quantities", self.quantities, (*UNITS, *LINE_UNITS, *CHANNEL_UNITS)),
         ):
             for value in values:
                 check_one_of(name, value, known)
             if len(set(values)) != len(values) or not values:
                 raise ValueError(f"{name}: expected different names out of {known}, got {values}")
+        self._check_learned()
         if "column_density" not in self.quantities or not self.targets:
             raise ValueError(
                 f'quantities: expected "column_density" and at least one density to learn, got {self.quantities}'
@@ -172,6 +193,20 @@ class PatchConfig:
             raise ValueError(
                 f"lines_of_sight: expected one other than the slab's normal {self.slab_axis!r}, along which gas of "
                 f"both sides is mixed, got {self.lines_of_sight}; choose another slab_axis or split_by"
+            )
+
+    def _check_learned(self) -> None:
+        maps = ("temperature", *(name for name in LINE_UNITS if name != LINE_CUBE))
+        for name in self.learned:
+            check_one_of("learned", name, maps)
+            if name not in self.quantities:
+                raise ValueError(
+                    f"learned: expected names out of quantities {self.quantities}, got {name!r}; add it to quantities"
+                )
+        if self.depth_cells is not None and DENSITY_CUBE not in self.quantities:
+            raise ValueError(
+                f'depth_cells: expected "{DENSITY_CUBE}" among quantities, got {self.quantities}; add it, or leave '
+                "depth_cells out"
             )
 
     @classmethod
@@ -202,12 +237,13 @@ class PatchConfig:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Quantities that a network is given."""
-        return tuple(name for name in self.quantities if name == "column_density" or name in LINE_UNITS)
+        return tuple(name for name in self.quantities if name not in self.targets)
 
     @property
     def targets(self) -> tuple[str, ...]:
         """Quantities to learn."""
-        return tuple(name for name in self.quantities if name in UNITS and name != "column_density")
+        densities = (*(name for name in UNITS if name != "column_density"), DENSITY_CUBE, *self.learned)
+        return tuple(name for name in self.quantities if name in densities)
 
     @property
     def projected_quantities(self) -> tuple[str, ...]:
@@ -218,6 +254,11 @@ class PatchConfig:
     def line_quantities(self) -> tuple[str, ...]:
         """Quantities that a line gives."""
         return tuple(name for name in self.quantities if name in LINE_UNITS)
+
+    @property
+    def channel_quantities(self) -> tuple[str, ...]:
+        """Quantities that are neither: surroundings, places, scalars, estimators and the gas itself."""
+        return tuple(name for name in self.quantities if name in CHANNEL_UNITS)
 
     @property
     def line_emission(self) -> EmissionConfig | None:

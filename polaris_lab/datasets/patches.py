@@ -13,13 +13,26 @@ A window may reach beyond the map; there the map is continued by reflection at i
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm.auto import tqdm
+
+from polaris_lab.datasets.cuts import cut_beyond, cut_within, round_up, tile_origins, whole_number
+
+__all__ = [
+    "Tile",
+    "TilePlan",
+    "apply_tiled",
+    "blend_window",
+    "plan_overlapping",
+    "plan_tiles",
+    "read_window",
+    "reflect_index",
+    "tile_origins",
+]
 
 
 @dataclass(frozen=True)
@@ -120,57 +133,9 @@ def read_window(image: np.ndarray, origin: tuple[int, int], shape: tuple[int, in
     return image[..., down[:, None], across]  # (..., h, w)
 
 
-def tile_origins(length: int, *, tile: int, margin: int = 0, multiple: int = 1) -> tuple[list[int], int, int]:
-    """Cut one axis into tiles with a margin, all of the same size.
-
-    Parameters
-    ----------
-    length : int
-        Pixels of the axis.
-    tile : int
-        Largest number of pixels that one tile may read, margins included.
-    margin : int
-        Pixels that a result needs on either side; rounded up to a multiple of `multiple`.
-    multiple : int
-        Tiles begin at multiples of this (on the map) and are a multiple of it long: the network's stride.
-
-    Returns
-    -------
-    origins : list of int
-        First pixel of each tile's core; core k ends where core k + 1 begins.
-    core : int
-        Length of a core; as small as the number of tiles allows.
-    margin : int
-        The margin, rounded up.
-
-    Raises
-    ------
-    ValueError
-        If `tile` leaves no core, or a number is out of range.
-
-    Examples
-    --------
-    >>> tile_origins(300, tile=192, margin=30, multiple=16)
-    ([0, 112, 224], 112, 32)
-    """
-    length, tile, multiple = (
-        _whole("length", length, 1),
-        _whole("tile", tile, 1),
-        _whole("multiple", multiple, 1),
-    )
-    margin = _round_up(_whole("margin", margin, 0), multiple)
-    largest = (tile - 2 * margin) // multiple * multiple
-    if largest < 1:
-        raise ValueError(
-            f"tile: expected at least {2 * margin + multiple} pixels (a margin of {margin} on either side and "
-            f"a multiple of {multiple} between), got {tile}; enlarge the tile"
-        )
-    count = math.ceil(length / largest)
-    core = _round_up(math.ceil(length / count), multiple)
-    return list(range(0, length, core)), core, margin
-
-
-def plan_tiles(shape: tuple[int, int], *, tile: int, margin: int, multiple: int = 1) -> TilePlan:
+def plan_tiles(
+    shape: tuple[int, int], *, tile: int, margin: int, multiple: int = 1, within: bool = False
+) -> TilePlan:
     """Plan tiles with a margin whose cores cover every pixel of a map exactly once.
 
     Parameters
@@ -183,6 +148,9 @@ def plan_tiles(shape: tuple[int, int], *, tile: int, margin: int, multiple: int 
         Reach of the network [pixels].
     multiple : int
         Stride of the network; tiles begin at multiples of it and have such sides.
+    within : bool
+        Take no margin beyond the edges of the map, but for less than `multiple` at the far ends: fewer pixels are read,
+        and the network continues the map there in its own way, as if it saw the whole map at once.
 
     Returns
     -------
@@ -200,22 +168,19 @@ def plan_tiles(shape: tuple[int, int], *, tile: int, margin: int, multiple: int 
     (9, (176, 176))
     """
     height, width = _map_shape(shape)
-    rows, core_rows, pad = tile_origins(height, tile=tile, margin=margin, multiple=multiple)
-    columns, core_columns, _ = tile_origins(width, tile=tile, margin=margin, multiple=multiple)
-    size = (core_rows + 2 * pad, core_columns + 2 * pad)
-    tiles = []
-    for row in rows:
-        for column in columns:
-            kept = (min(core_rows, height - row), min(core_columns, width - column))
-            tiles.append(
-                Tile(
-                    origin=(row - pad, column - pad),
-                    shape=size,
-                    core=(slice(row, row + kept[0]), slice(column, column + kept[1])),
-                    inside=(slice(pad, pad + kept[0]), slice(pad, pad + kept[1])),
-                )
-            )
-    return TilePlan(shape=(height, width), tile_shape=size, tiles=tuple(tiles))
+    cut = cut_within if within else cut_beyond
+    rows, columns = (cut(length, tile=tile, margin=margin, multiple=multiple) for length in (height, width))
+    tiles = [
+        Tile(
+            origin=(row.origin, column.origin),
+            shape=(row.size, column.size),
+            core=(row.core, column.core),
+            inside=(row.inside, column.inside),
+        )
+        for row in rows
+        for column in columns
+    ]
+    return TilePlan(shape=(height, width), tile_shape=tiles[0].shape, tiles=tuple(tiles))
 
 
 def plan_overlapping(
@@ -249,11 +214,11 @@ def plan_overlapping(
     Report, appendix D.
     """
     height, width = _map_shape(shape)
-    tile, multiple = _whole("tile", tile, 1), _whole("multiple", multiple, 1)
+    tile, multiple = whole_number("tile", tile, 1), whole_number("multiple", multiple, 1)
     if tile % multiple:
         raise ValueError(
             f"tile: expected a multiple of {multiple} pixels (the network's stride), got {tile}; "
-            f"take {_round_up(tile, multiple)}"
+            f"take {round_up(tile, multiple)}"
         )
     if not isinstance(overlap, numbers.Real) or not 0 <= overlap < 1:
         raise ValueError(
@@ -280,7 +245,7 @@ def plan_overlapping(
 
 def _overlapping_origins(length: int, tile: int, step: int, multiple: int) -> list[int]:
     """Return where tiles begin so that they cover an axis; the last ends at or just beyond its end."""
-    last = _round_up(max(0, length - tile), multiple)
+    last = round_up(max(0, length - tile), multiple)
     return [*range(0, last, step), last]
 
 
@@ -295,7 +260,7 @@ def blend_window(size: int) -> np.ndarray:
     >>> (window[:4] + window[4:]).round(12)
     array([1., 1., 1., 1.])
     """
-    return np.sin(np.pi * (np.arange(_whole("size", size, 1)) + 0.5) / size) ** 2
+    return np.sin(np.pi * (np.arange(whole_number("size", size, 1)) + 0.5) / size) ** 2
 
 
 def apply_tiled(
@@ -370,17 +335,7 @@ def apply_tiled(
     return values, coverage
 
 
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
-
-
-def _whole(name: str, value: int, smallest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
-        raise ValueError(f"{name}: expected a whole number of at least {smallest}, got {value!r}")
-    return int(value)
-
-
 def _map_shape(shape: tuple[int, int]) -> tuple[int, int]:
     if len(shape) != 2:
         raise ValueError(f"shape: expected (rows, columns) of one map, got {tuple(shape)}")
-    return _whole("rows", shape[0], 1), _whole("columns", shape[1], 1)
+    return whole_number("rows", shape[0], 1), whole_number("columns", shape[1], 1)

@@ -21,7 +21,7 @@ from polaris_lab.datasets.growing import (
     is_dataset,
     partial_path,
 )
-from polaris_lab.datasets.layout import LINE_CUBE
+from polaris_lab.datasets.layout import patch_shape
 
 SPLITS = ("training", "validation", "dropped")
 """What a patch can be used for."""
@@ -119,8 +119,7 @@ class PatchDataset:
         digests = rows.pop("sha256")
         count = len(rows["split"])
         for name, array in arrays.items():
-            side = manifest["patch_size"]
-            shape = (count, side, side) if name != LINE_CUBE else (count, np.size(velocity), side, side)
+            shape = (count, *patch_shape(name, manifest, velocity))
             if array.shape != shape:
                 raise ValueError(
                     f"{path}: expected {name} with shape {shape}, got {array.shape}; build it again"
@@ -149,7 +148,9 @@ class PatchDataset:
         inputs, targets : mapping
             Images (n, y, x) by name, in physical units and not in logarithms: ``column_density`` in cm^-2 of
             hydrogen nuclei, the densities in cm^-3; other names need a Quantity. Square, finite, positive. Line
-            cubes ``ppv_cube`` are (n, v, y, x) in K, of any sign.
+            cubes ``ppv_cube`` are (n, v, y, x) in K, of any sign; scalars such as ``depth`` are (n,). An input other
+            than the column density that is NaN throughout an image is missing there; ``context_column_density``
+            may be NaN anywhere.
         pixel_size : Quantity
             Side of a pixel, a length.
         split : sequence of str, or float
@@ -261,8 +262,9 @@ class PatchDataset:
 
         Returns
         -------
-        ndarray, shape (n, y, x), or (n, v, y, x) for line cubes, float32
-            A copy, in the unit of :meth:`unit`.
+        ndarray, shape (n, y, x), float32
+            A copy, in the unit of :meth:`unit`. With an axis more for line cubes (n, v, y, x), the gas itself
+            "density_cube" (n, layer, y, x) and "position" (n, 2, y, x); (n,) for scalars.
 
         Raises
         ------

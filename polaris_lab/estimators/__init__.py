@@ -4,6 +4,31 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["power_law"],
-    submod_attrs={"power_law": ["PowerLaw", "fit_power_law"]},
+    submodules=[
+        "aviator",
+        "broken_power_law",
+        "constrained_diffusion",
+        "inscribed",
+        "inverse_modelling",
+        "maps",
+        "multi_scale",
+        "power_law",
+        "registry",
+        "slices",
+        "smoothing",
+        "thickness",
+        "turbulent_gravitational",
+    ],
+    submod_attrs={
+        "aviator": ["Aviator"],
+        "broken_power_law": ["BrokenPowerLaw", "fit_broken_power_law"],
+        "constrained_diffusion": ["ConstrainedDiffusion", "ConstrainedDiffusion3D", "decompose"],
+        "inverse_modelling": ["InverseModelling"],
+        "maps": ["Estimator"],
+        "multi_scale": ["MultiScale", "fit_multi_scale"],
+        "power_law": ["PowerLaw", "fit_power_law"],
+        "registry": ["ESTIMATORS", "WITHOUT_TARGET", "estimate_density", "fit_estimator"],
+        "thickness": ["Thickness", "fit_thickness"],
+        "turbulent_gravitational": ["TurbulentGravitational", "fit_turbulent_gravitational"],
+    },
 )

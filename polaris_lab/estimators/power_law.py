@@ -46,8 +46,8 @@ class PowerLaw:
     slope: float
     rms_dex: float
 
-    def __call__(self, column_density: ArrayLike) -> np.ndarray:
-        """Return the density [cm^-3] of a column density map [cm^-2].
+    def __call__(self, column_density: ArrayLike, *, pixel_size_pc: float | None = None) -> np.ndarray:
+        """Return the density [cm^-3] of a column density map [cm^-2]; the size of a pixel does not enter.
 
         Pixels that are NaN, infinite, zero or negative have no logarithm and become NaN. The type is that
         of the map, float32 or float64; the arithmetic is float64, as 10^21 cm^-2 needs it.

@@ -99,6 +99,35 @@ class Concatenate(nn.Module):
         return torch.cat([first, second, *others], dim=1)  # (N, sum of C, H, W)
 
 
+@register_block("select_channels")
+class SelectChannels(nn.Module):
+    """Some channels of an input: what one head takes of a network with several.
+
+    Parameters
+    ----------
+    first : int
+        The first of them, from 0.
+    count : int
+        How many.
+    """
+
+    def __init__(self, first: int = 0, count: int = 1) -> None:
+        super().__init__()
+        _at_least_one(count=count)
+        if first < 0:
+            raise ValueError(f"first: expected a channel from 0 on, got {first}")
+        self.first, self.count = first, count
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the channels."""
+        if x.shape[1] < self.first + self.count:
+            raise ValueError(
+                f"select_channels needs at least {self.first + self.count} input channels, got {x.shape[1]}; "
+                "lower first or count, or give the node before it more"
+            )
+        return x[:, self.first : self.first + self.count]  # (N, count, H, W)
+
+
 def check_equal_shapes(block: str, *inputs: Tensor) -> None:
     """Raise ValueError, with the shapes (C, H, W), unless all inputs have the same."""
     shapes = [tuple(x.shape[1:]) for x in inputs]

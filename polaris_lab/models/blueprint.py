@@ -73,6 +73,7 @@ class Blueprint:
         for field in ("extra_outputs", "optional_inputs"):
             object.__setattr__(self, field, checked_names(getattr(self, field), f"{field} of the blueprint"))
         _check_wiring(self)
+        _check_dangling(self)
         _check_optional_inputs(self)
 
     def __hash__(self) -> int:
@@ -93,6 +94,9 @@ class Blueprint:
         head: str = "point",
         inputs: Sequence[str] = ("column_density",),
         output: str = "mass_weighted_density",
+        outputs: Sequence[str] = (),
+        residual_blocks: bool = False,
+        bounds: bool = False,
     ) -> Blueprint:
         """Return the blueprint of a U-Net: see :func:`polaris_lab.models.presets.unet`.
 
@@ -116,6 +120,9 @@ class Blueprint:
             head=head,
             inputs=inputs,
             output=output,
+            outputs=outputs,
+            residual_blocks=residual_blocks,
+            bounds=bounds,
         )
 
     @classmethod
@@ -194,8 +201,14 @@ class Blueprint:
             ) from error
         return cls.from_dict(data)
 
+    def to_python(self) -> str:
+        """Return it as the source of a plain PyTorch module: see :func:`polaris_lab.models.source.to_python`."""
+        from polaris_lab.models.source import to_python
+
+        return to_python(self)
+
     def summary(self, size: tuple[int, int] = (64, 64)) -> str:
-        """Return a table of the nodes, their shapes for images of `size` (height, width), and parameters."""
+        """Return a table of the nodes: shapes for images of `size` (height, width), parameters, operations."""
         from polaris_lab.models.summary import summary_text
 
         return summary_text(self, size)
@@ -239,6 +252,18 @@ def _check_wiring(blueprint: Blueprint) -> None:
             )
     if len(set(blueprint.outputs)) < len(blueprint.outputs):
         raise ValueError(f"blueprint: expected outputs that differ, got {list(blueprint.outputs)}")
+
+
+def _check_dangling(blueprint: Blueprint) -> None:
+    """Refuse nodes on which no output depends: a slip in the wiring, or work for nothing."""
+    needed = set(blueprint.outputs)
+    for node in reversed(blueprint.nodes):
+        if node.name not in needed:
+            raise ValueError(
+                f"node {node.name!r}: expected something that takes what it gives, got nothing: none of the outputs "
+                f"{list(blueprint.outputs)} depends on it; name it as an input of another node, or leave it out"
+            )
+        needed.update(node.inputs)
 
 
 def _check_optional_inputs(blueprint: Blueprint) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.fitting import CHUNK
+from polaris_lab.models.generative.protocol import Generative, evaluation
 from polaris_lab.models.heads import Head, PointHead
 from polaris_lab.models.inputs import (
     check_targets,
@@ -21,6 +24,8 @@ from polaris_lab.models.inputs import (
 )
 from polaris_lab.models.node import Node
 from polaris_lab.models.registry import Fitted, block_class, input_names
+
+GENERATIVE_PRESETS = '"flow_matching", "diffusion" or "invertible"'
 
 
 class BlueprintModel(nn.Module):
@@ -72,7 +77,7 @@ class BlueprintModel(nn.Module):
         """
         values = checked_values(self.blueprint, inputs, self.channels)
         for node in self.blueprint.nodes:
-            values[node.name] = self.nodes[node.name](*(values[name] for name in node.inputs))
+            values[node.name] = _answer(node, self.nodes[node.name], values)
         if not self.blueprint.extra_outputs:
             return values[self.blueprint.output]  # (N, C, H, W)
         return {name: values[name] for name in self.blueprint.outputs}  # each (N, C, H, W)
@@ -89,6 +94,87 @@ class BlueprintModel(nn.Module):
         """
         output = output or self.blueprint.output
         return self.heads[output].point(raw[output] if isinstance(raw, Mapping) else raw)  # (N, 1, H, W)
+
+    def features(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the feature maps of every node, and inside it: see :func:`polaris_lab.models.inspect.features`."""
+        from polaris_lab.models.inspect import features
+
+        return features(self, inputs)
+
+    def weights(self, node: str) -> dict[str, np.ndarray]:
+        """Return the weights and constants of a node: see :func:`polaris_lab.models.inspect.weights`."""
+        from polaris_lab.models.inspect import weights
+
+        return weights(self, node)
+
+    def volume(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the density (N, K, H, W) [cm^-3] behind the images: see :func:`polaris_lab.models.volume.volume_density`."""
+        from polaris_lab.models.volume import volume_density
+
+        return volume_density(self, inputs)
+
+    @property
+    def is_generative(self) -> bool:
+        """Whether it answers with samples of a distribution (its last block is a ``Generative``)."""
+        return isinstance(self.nodes[self.blueprint.output], Generative)
+
+    @property
+    def generative(self) -> Generative:
+        """Return the block that draws the samples.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        block = self.nodes[self.blueprint.output]
+        if not isinstance(block, Generative):
+            raise ValueError(
+                f"model: expected a generative network (flow matching, diffusion, invertible) to draw samples from, got "
+                f"{self.blueprint.name!r}, which gives one answer; train one of the presets {GENERATIVE_PRESETS}"
+            )
+        return block
+
+    def condition(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return what feeds the generative block: its baseline (N, 1, H, W) and the images that it looks at."""
+        values = checked_values(self.blueprint, inputs, self.channels)
+        last = self.blueprint.node(self.blueprint.output)
+        for node in self.blueprint.nodes[: self.blueprint.nodes.index(last)]:
+            values[node.name] = self.nodes[node.name](*(values[name] for name in node.inputs))
+        return [values[name] for name in last.inputs]
+
+    def training_loss(
+        self, inputs: Mapping[str, Tensor], target: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Return the loss of a generative network for each image (N,); its noise comes from a CPU generator."""
+        return self.generative.training_loss(self.condition(inputs), target, generator)  # (N,)
+
+    @torch.no_grad()
+    def sample(
+        self, inputs: Mapping[str, Tensor], *, samples: int = 8, steps: int | None = None, seed: int = 0
+    ) -> Tensor:
+        """Draw log10 of the target from a generative network (samples, N, 1, H, W).
+
+        Parameters
+        ----------
+        inputs : mapping of str to Tensor
+            As for :meth:`forward`.
+        samples : int
+            Maps to draw for each image. Their mean is the best estimate, their spread its uncertainty.
+        steps : int, optional
+            Evaluations of the network for each; by default 8 (flow matching), 16 (diffusion), 1 (invertible).
+        seed : int
+            Of the noise; the same seed gives the same samples on every device.
+
+        Raises
+        ------
+        ValueError
+            If the network is not generative, or `samples` or `steps` are no whole number of at least 1.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        block = self.generative
+        with evaluation(self):
+            return block.sample(self.condition(inputs), samples=samples, steps=steps, generator=generator)
 
     def blocks_named(self, block: str) -> list[nn.Module]:
         """Return the blocks of one kind, in the order of their nodes (none where the blueprint has none)."""
@@ -166,10 +252,16 @@ def build_model(blueprint: Blueprint, *, seed: int = 0) -> BlueprintModel:
         return BlueprintModel(blueprint)
 
 
-def check_shapes(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> dict[str, tuple[int, int, int]]:
+def check_shapes(
+    blueprint: Blueprint,
+    size: tuple[int, ...] = (64, 64),
+    *,
+    watch: Callable[[str], AbstractContextManager] | None = None,
+) -> dict[str, tuple[int, ...]]:
     """Return the shape (channels, height, width) that each node gives for images of `size` (height, width).
 
-    It runs on torch's meta device: no memory is taken and nothing is computed.
+    It runs on torch's meta device: no memory is taken and nothing is computed. `watch`, given the name of a node,
+    returns a context in which that node runs.
 
     Raises
     ------
@@ -187,10 +279,8 @@ def check_shapes(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> dict
         values = placeholders(blueprint, model.channels, size)
     shapes = {}
     for node in blueprint.nodes:
-        try:
-            value = model.nodes[node.name](*(values[name] for name in node.inputs))
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"node {node.name!r}: {error}") from error
+        with watch(node.name) if watch else nullcontext():
+            value = _answer(node, model.nodes[node.name], values)
         values[node.name] = value
         shapes[node.name] = tuple(value.shape[1:])
     for output in blueprint.outputs:
@@ -214,6 +304,14 @@ def parameter_count(blueprint: Blueprint) -> int:
     """
     with torch.device("meta"):
         return sum(p.numel() for p in BlueprintModel(blueprint).parameters() if p.requires_grad)
+
+
+def _answer(node: Node, block: nn.Module, values: Mapping[str, Tensor]) -> Tensor:
+    """Return what a node gives; whatever its block refuses is said with the node's name."""
+    try:
+        return block(*(values[name] for name in node.inputs))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"node {node.name!r}: {error}") from error
 
 
 def _receptive_margin(blueprint: Blueprint, blocks: nn.ModuleDict) -> int:

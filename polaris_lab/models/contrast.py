@@ -93,3 +93,8 @@ class LocalContrast(FittedBlock):
         contrast = torch.cat([self(part.double()).to(x.dtype) for part in x.split(CHUNK)])  # (N, C, H, W)
         _, deviation = mean_and_deviation(torch.where(torch.isfinite(x), contrast, torch.nan))
         self.set_constants(deviation=usable(deviation, "contrast"))
+
+
+register_block("local_difference")(
+    LocalContrast
+)  # of other quantities: "local_contrast" says it is that of log N

@@ -7,8 +7,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
+from torch import nn
 
-from polaris_lab.models import blocks, contrast, reference, registry, residuals, unet  # noqa: F401 (importing registers blocks)
+from polaris_lab.models import (  # noqa: F401 (importing registers blocks)
+    blocks,
+    bounds,
+    context,
+    contrast,
+    encoders,
+    film,
+    generative,
+    multi_unet,
+    reference,
+    registry,
+    residuals,
+    spectra,
+    unet,
+    unet_cubes,
+    volume,
+)
+from polaris_lab.models.graph import context as graph_context  # noqa: F401 (importing registers blocks)
+from polaris_lab.models.kan import convolution, networks  # noqa: F401 (importing registers blocks)
+
+_MODULES = nn.ModuleDict()  # what holds the nodes of a model: its own attributes cannot be names of nodes
 
 
 class Settings(dict):
@@ -53,6 +74,11 @@ class Node:
 
     def __post_init__(self) -> None:
         check_name(self.name, "a node's name")
+        if hasattr(_MODULES, self.name):
+            raise ValueError(
+                f"node {self.name!r}: expected a name that PyTorch's modules do not use themselves, got one that they "
+                f"do; call it {self.name}_1"
+            )
         where = f"node {self.name!r}"
         if not isinstance(self.settings, Mapping):
             raise TypeError(

@@ -1,4 +1,4 @@
-"""A blueprint as a table: node, block, inputs, shape, parameters."""
+"""A blueprint as a table: node, block, inputs, shape, parameters, operations."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ import torch
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.build import BlueprintModel, check_shapes
+from polaris_lab.models.inspect import node_flops
 
-COLUMNS = ("node", "block", "inputs", "shape (C, H, W)", "parameters")
+COLUMNS = ("node", "block", "inputs", "shape (C, H, W)", "parameters", "MFLOP")
 
 
 def summary_text(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> str:
-    """Return a table of the nodes as text, with the shapes for images of `size`.
+    """Return a table of the nodes as text, with the shapes for images of `size` and the operations for one, forward.
 
     Examples
     --------
     >>> print(summary_text(Blueprint.unet(layers=3, base_filters=16, convolutions=2)))
     U-Net 16 x 3 with attention: column_density -> mass_weighted_density
-    node                   block                  inputs                    shape (C, H, W)  parameters
-    contrast               local_contrast         column_density            1 x 64 x 64               0
-    correction             unet                   contrast                  1 x 64 x 64         488,930
-    baseline               equivariant_power_law  column_density, contrast  1 x 64 x 64               0
-    mass_weighted_density  add_residual           baseline, correction      1 x 64 x 64               0
+    node                   block                  inputs                    shape (C, H, W)  parameters  MFLOP
+    contrast               local_contrast         column_density            1 x 64 x 64               0    4.2
+    correction             unet                   contrast                  1 x 64 x 64         488,930  294.0
+    baseline               equivariant_power_law  column_density, contrast  1 x 64 x 64               0    0.0
+    mass_weighted_density  add_residual           baseline, correction      1 x 64 x 64               0    0.0
     488,930 parameters; a pixel sees 83 pixels around it; tiles in steps of 8 pixels
     """
     rows = [COLUMNS, *_rows(blueprint, size)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    left = len(COLUMNS) - 2  # texts to the left, numbers to the right
     lines = [
         "  ".join(
-            [*(cell.ljust(w) for cell, w in zip(row[:-1], widths, strict=False)), row[-1].rjust(widths[-1])]
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     ]
@@ -50,12 +53,18 @@ def summary_html(blueprint: Blueprint, size: tuple[int, int] = (64, 64)) -> str:
     )
 
 
+def channels_of(blueprint: Blueprint) -> dict[str, int | None]:
+    """Return how many channels each input has; None where no block says."""
+    return _on_meta(blueprint).channels
+
+
 def _title(blueprint: Blueprint) -> str:
     return f"{blueprint.name}: {', '.join(blueprint.inputs)} -> {blueprint.output}"
 
 
 def _rows(blueprint: Blueprint, size: tuple[int, int]) -> list[tuple[str, ...]]:
     shapes = check_shapes(blueprint, size)
+    flops = node_flops(blueprint, size)
     model = _on_meta(blueprint)
     return [
         (
@@ -64,6 +73,7 @@ def _rows(blueprint: Blueprint, size: tuple[int, int]) -> list[tuple[str, ...]]:
             ", ".join(node.inputs),
             " x ".join(map(str, shapes[node.name])),
             f"{sum(p.numel() for p in model.nodes[node.name].parameters()):,}",
+            f"{flops[node.name] / 1e6:,.1f}",
         )
         for node in blueprint.nodes
     ]

@@ -15,70 +15,28 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from polaris_lab.models.convolutions import (
+    CONVOLUTIONS,
+    POOLINGS,
+    TRANSPOSED,
+    AttentionGate,
+    ConvolutionBlock,
+    NormalizedConvolution,
+    ResidualBlock,
+    initialise,
+)
 from polaris_lab.models.registry import register_block
 
-
-class NormalizedConvolution(nn.Module):
-    """A convolution, padded by reflection, and batch normalisation of its output.
-
-    In evaluation the normalisation is a fixed linear map: it is folded into the weights of the convolution,
-    which saves a pass over the features (a fifth of the time of the whole network).
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(in_channels, out_channels, kernel_size)
-        self.normalization = nn.BatchNorm2d(out_channels)
-        self.padding = (kernel_size // 2,) * 4
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return features of the height and width of the input."""
-        if self.padding[0]:
-            x = functional.pad(x, self.padding, mode="reflect")  # (N, in_channels, H + k - 1, W + k - 1)
-        if self.training:
-            return self.normalization(self.convolution(x))  # (N, out_channels, H, W)
-        norm = self.normalization
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # (out_channels,)
-        weight = self.convolution.weight * scale[:, None, None, None]  # (out_channels, in_channels, k, k)
-        bias = (self.convolution.bias - norm.running_mean) * scale + norm.bias  # (out_channels,)
-        return functional.conv2d(x, weight, bias)  # (N, out_channels, H, W)
-
-
-class ConvolutionBlock(nn.Sequential):
-    """`convolutions` times (3x3 convolution, batch normalisation, ReLU), then dropout of whole channels."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, convolutions: int, dropout: float) -> None:
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout: expected a probability from 0 to below 1, got {dropout}")
-        steps: list[nn.Module] = []
-        for step in range(convolutions):
-            channels = in_channels if step == 0 else out_channels
-            steps += [NormalizedConvolution(channels, out_channels, 3), nn.ReLU(inplace=True)]
-        if dropout > 0:
-            steps.append(nn.Dropout2d(dropout))
-        super().__init__(*steps)
-
-
-class AttentionGate(nn.Module):
-    """Weigh the skip connection, pixel by pixel, by what the decoder sees.
-
-    alpha = sigmoid(BN(psi(ReLU(BN(W_g g) + BN(W_x x))))), all convolutions 1x1, half the channels inside;
-    the output is alpha x.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        inner = max(channels // 2, 1)
-        self.gate = NormalizedConvolution(channels, inner, 1)
-        self.skip = NormalizedConvolution(channels, inner, 1)
-        self.weight = NormalizedConvolution(inner, 1, 1)
-
-    def forward(self, gate: Tensor, skip: Tensor) -> Tensor:
-        """Return the skip features weighed between 0 and 1."""
-        both = functional.relu(self.gate(gate) + self.skip(skip), inplace=True)  # (N, C/2, H, W)
-        return torch.sigmoid(self.weight(both)) * skip  # (N, C, H, W)
+__all__ = [
+    "AttentionGate",
+    "ConvolutionBlock",
+    "NormalizedConvolution",
+    "ResidualBlock",
+    "UNet",
+    "pad_to_multiple",
+    "receptive_margin",
+]
 
 
 @register_block("unet")
@@ -99,6 +57,13 @@ class UNet(nn.Module):
         3x3 convolutions in a block, 1 or 2.
     dropout : float
         Probability with which a channel is dropped after each block, in training.
+    residual_blocks : bool
+        Give each block a shortcut (:class:`polaris_lab.models.convolutions.ResidualBlock`).
+    dimensions : int
+        1 for spectra (N, C, L), 2 for maps (N, C, H, W), 3 for cubes (N, C, D, H, W).
+    pad : bool
+        Reflect an image up to a multiple of the stride and crop the answer, so that any size works. False refuses
+        other sizes, for those who must know that no pixel was made up.
 
     Attributes
     ----------
@@ -126,61 +91,86 @@ class UNet(nn.Module):
         attention: bool = True,
         convolutions: int = 1,
         dropout: float = 0.0,
+        residual_blocks: bool = False,
+        dimensions: int = 2,
+        pad: bool = True,
     ) -> None:
         super().__init__()
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels),
-                            ("layers", layers), ("base_filters", base_filters)):  # fmt: skip
-            if value < 1:
-                raise ValueError(f"{name}: expected a whole number of at least 1, got {value}")
-        if layers > 10:
-            raise ValueError(f"layers: expected at most 10 (2^10 pixels), got {layers}; 3 to 5 are usual")
-        if convolutions not in (1, 2):
-            raise ValueError(f"convolutions: expected 1 or 2 per block, got {convolutions}")
+        _check_settings(in_channels, out_channels, layers, base_filters, convolutions, dimensions)
         self.in_channels = in_channels
         self.layers = layers
-        self.convolutions = convolutions
+        self.dimensions = dimensions
+        self.pad = pad
         widths = [base_filters * 2**level for level in range(layers + 1)]
-        choices = {"convolutions": convolutions, "dropout": dropout}
+        kind = ResidualBlock if residual_blocks else ConvolutionBlock
+        choices = {"convolutions": convolutions, "dropout": dropout, "dimensions": dimensions}
         self.encoder = nn.ModuleList(
-            ConvolutionBlock(before, width, **choices)
+            kind(before, width, **choices)
             for before, width in zip([in_channels, *widths], widths[:-1], strict=False)
         )
-        self.bottleneck = ConvolutionBlock(widths[-2], widths[-1], **choices)
+        self.bottleneck = kind(widths[-2], widths[-1], **choices)
         self.upsample = nn.ModuleList(
-            nn.ConvTranspose2d(2 * w, w, kernel_size=2, stride=2) for w in widths[:-1]
+            TRANSPOSED[dimensions](2 * w, w, kernel_size=2, stride=2) for w in widths[:-1]
         )
-        self.gates = nn.ModuleList(AttentionGate(w) for w in widths[:-1]) if attention else None
-        self.decoder = nn.ModuleList(ConvolutionBlock(2 * w, w, **choices) for w in widths[:-1])
-        self.last = nn.Conv2d(base_filters, out_channels, kernel_size=1)
+        self.gates = nn.ModuleList(AttentionGate(w, dimensions) for w in widths[:-1]) if attention else None
+        self.decoder = nn.ModuleList(kind(2 * w, w, **choices) for w in widths[:-1])
+        self.last = CONVOLUTIONS[dimensions](base_filters, out_channels, kernel_size=1)
         self.stride = 2**layers
         self.receptive_margin = receptive_margin(layers, convolutions)
-        self.apply(_initialise)
+        self.apply(initialise)
         with torch.no_grad():  # an untrained network corrects little, but every parameter gets a gradient
             self.last.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output (N, out_channels, H, W) for an image (N, in_channels, H, W)."""
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"unet needs {self.in_channels} input channels, got {tuple(x.shape[1:])} (channels, height, width)"
-            )
-        height, width = x.shape[-2:]
+        self._check(x)
+        size = x.shape[2:]
         x = pad_to_multiple(x, self.stride)  # (N, in_channels, H', W')
         skips = []
         for block in self.encoder:
             x = block(x)  # (N, b 2^i, H'/2^i, W'/2^i)
             skips.append(x)
-            x = functional.max_pool2d(x, 2)  # (N, b 2^i, H'/2^(i+1), W'/2^(i+1))
+            x = POOLINGS[self.dimensions](x, 2)  # (N, b 2^i, H'/2^(i+1), W'/2^(i+1))
         x = self.bottleneck(x)  # (N, b 2^layers, H'/2^layers, W'/2^layers)
         for level in reversed(range(self.layers)):
             x = self.upsample[level](x)  # (N, b 2^i, H'/2^i, W'/2^i)
             skip = skips.pop() if self.gates is None else self.gates[level](x, skips.pop())
             x = self.decoder[level](torch.cat([skip, x], dim=1))  # (N, b 2^i, H'/2^i, W'/2^i)
-        return self.last(x)[..., :height, :width]  # (N, out_channels, H, W)
+        return self.last(x)[(..., *(slice(length) for length in size))]  # (N, out_channels, H, W)
+
+    def _check(self, x: Tensor) -> None:
+        """Refuse an image of other channels or dimensions, or of a size that must not be padded."""
+        axes = ("length",) if self.dimensions == 1 else ("depth", "height", "width")[3 - self.dimensions :]
+        if x.ndim != self.dimensions + 2 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"unet needs {self.in_channels} input channels, got {tuple(x.shape[1:])} "
+                f"(channels, {', '.join(axes)}); set in_channels and dimensions to what the inputs have"
+            )
+        if not self.pad and any(length % self.stride or length < 2 * self.stride for length in x.shape[2:]):
+            wanted = tuple(max(-(-length // self.stride), 2) * self.stride for length in x.shape[2:])
+            raise ValueError(
+                f"unet needs sides that are multiples of {self.stride} pixels (2^layers), at least "
+                f"{2 * self.stride}, got {tuple(x.shape[2:])}; cut or enlarge the image to {wanted}, or set pad=True"
+            )
+
+
+def _check_settings(
+    in_channels: int, out_channels: int, layers: int, base_filters: int, convolutions: int, dimensions: int
+) -> None:
+    for name, value in (("in_channels", in_channels), ("out_channels", out_channels),
+                        ("layers", layers), ("base_filters", base_filters)):  # fmt: skip
+        if value < 1:
+            raise ValueError(f"{name}: expected a whole number of at least 1, got {value}")
+    if layers > 10:
+        raise ValueError(f"layers: expected at most 10 (2^10 pixels), got {layers}; 3 to 5 are usual")
+    if convolutions not in (1, 2):
+        raise ValueError(f"convolutions: expected 1 or 2 per block, got {convolutions}")
+    if dimensions not in (1, 2, 3):
+        raise ValueError(f"dimensions: expected 1 (spectra), 2 (maps) or 3 (cubes), got {dimensions}")
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Reflect an image at its lower and right edge up to a multiple, at least twice it, of `multiple`.
+    """Reflect an image (N, C, ...) at the far end of each axis up to a multiple, at least twice it, of `multiple`.
 
     The deepest level then has at least 2 pixels, which reflection there needs. An image smaller than the
     padding is reflected to and fro.
@@ -191,7 +181,7 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     >>> pad_to_multiple(torch.arange(3.0).reshape(1, 1, 1, 3), 4)[0, 0, 0]
     tensor([0., 1., 2., 1., 0., 1., 2., 1.])
     """
-    for dimension in (-2, -1):
+    for dimension in range(2, x.ndim):
         size = x.shape[dimension]
         wanted = max(-(-size // multiple), 2) * multiple
         if wanted == size:
@@ -225,11 +215,3 @@ def receptive_margin(layers: int, convolutions: int) -> int:
 
     intervals = [(pixel, *needed(pixel, pixel, 0)) for pixel in range(2**layers)]
     return max(max(pixel - first, last - pixel) for pixel, first, last in intervals)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Start convolutions with the variance that ReLU preserves (He et al. 2015) and no offset."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -64,10 +64,13 @@ def predict_density(
     the map is read in large tiles with a margin as wide as the network can see: no seams, and the answer does not
     depend on where tiles begin.
 
+    A generative run answers with the mean and spread of its samples, by
+    :func:`polaris_lab.observations.posterior.sample_density`, which has their number and seed as arguments.
+
     Parameters
     ----------
     run : Run
-        A trained and validated run whose network takes a column density map and nothing else.
+        A trained and validated run whose network needs a column density map and nothing else.
     observation : Observation
         The map.
     overlap : float, optional
@@ -88,7 +91,7 @@ def predict_density(
     Raises
     ------
     ValueError
-        If the model takes other inputs than the column density, the run has not been validated, the map's pixels are
+        If the model needs other inputs than the column density, the run has not been validated, the map's pixels are
         too coarse for the model, or it has fewer than 16 of the model's pixels along a side.
 
     References
@@ -96,6 +99,15 @@ def predict_density(
     Report, appendix D.
     """
     _check_inputs(run)
+    if run.model().is_generative:
+        from polaris_lab.observations.posterior import sample_density
+
+        if overlap is not None:
+            raise ValueError(
+                f"overlap: expected none for a generative run, whose samples need no averaging of tiles, got {overlap}; "
+                "leave it out"
+            )
+        return sample_density(run, observation, tile=tile, progress=progress)
     calibration = _calibration(run)
     grid, notes = match_pixels(observation, run.pixel_size_pc)
     column = observation.column_density if grid is None else grid.average(observation.column_density)
@@ -104,7 +116,9 @@ def predict_density(
     log_column = fill_blanks(np.log10(column)).astype(np.float32)
     model = run.model()
     plan = _plan(run, model, column.shape, overlap=overlap, tile=tile)
-    (log_density, *contrast), coverage = apply_tiled(_network(model), log_column, plan, progress=progress)
+    (log_density, *contrast), coverage = apply_tiled(
+        _network(model, run.pixel_size_pc), log_column, plan, progress=progress
+    )
     quality = location_flags(blank, reach=min(EDGE_REACH, model.receptive_margin))
     quality |= range_flags(run.validation().get("training_ranges", {}), log_column, log_density, contrast)
     if grid is not None:
@@ -186,10 +200,10 @@ def _pixel_scale(map_pixel_pc: float, model_pixel_pc: float) -> tuple[float, lis
 
 
 def _check_inputs(run: Run) -> None:
-    inputs = tuple(run.blueprint.inputs)
-    if inputs != ("column_density",):
+    needed = [name for name in run.blueprint.inputs if name not in run.blueprint.optional_inputs]
+    if needed != ["column_density"]:
         raise ValueError(
-            f"run: expected a model that takes a column density map only, got one that takes {', '.join(inputs)}; "
+            f"run: expected a model that needs a column density map only, got one that takes {', '.join(needed)}; "
             "a single map does not hold these: choose another run"
         )
 
@@ -233,14 +247,19 @@ def _plan(
         return plan_overlapping(shape, tile=tile or patch_size(run), overlap=overlap, multiple=stride)
     smallest = 2 * math.ceil(margin / stride) * stride + stride
     return plan_tiles(
-        shape, tile=max(TILE, 2 * smallest) if tile is None else tile, margin=margin, multiple=stride
+        shape,
+        tile=max(TILE, 2 * smallest) if tile is None else tile,
+        margin=margin,
+        multiple=stride,
+        within=True,
     )
 
 
-def _network(model: BlueprintModel) -> Callable[[np.ndarray], np.ndarray]:
+def _network(model: BlueprintModel, pixel_size_pc: float) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function from log10 N_H (1, h, w) to log10 n_H and, where the network forms it, the contrast.
 
-    The contrast (log N_H over its local mean) is what a scale-equivariant network sees of the column density.
+    The contrast (log N_H over its local mean) is what a scale-equivariant network sees of the column density. One
+    that wants the pixel size is told; other optional inputs are missing, and the answer is that without them.
     """
     model.eval().to(memory_format=torch.channels_last)  # a third faster on the CPU
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -252,7 +271,9 @@ def _network(model: BlueprintModel) -> Callable[[np.ndarray], np.ndarray]:
             seen.clear()
             hooks = [node.register_forward_hook(lambda _, __, out: seen.append(out)) for node in contrasts]
             try:
-                raw = model({"column_density": torch.from_numpy(window[None]).to(device)})
+                column = torch.from_numpy(window[None]).to(device)  # (1, 1, h, w)
+                size = column.new_full((1, 1, 1, 1), math.log10(pixel_size_pc))
+                raw = model({"column_density": column, "pixel_size": size})
             finally:
                 for hook in hooks:
                     hook.remove()

@@ -33,6 +33,8 @@ class Quality(IntFlag):
     """Predicted density outside the training set's: the interval is that of its end."""
     RESAMPLED = 16
     """Predicted on larger pixels than the map's, and interpolated."""
+    UNLIKE_TRAINING = 32
+    """In a part of the map that looks like no training patch (:mod:`~polaris_lab.observations.coverage`)."""
 
 
 REASONS = {
@@ -41,6 +43,7 @@ REASONS = {
     Quality.COLUMN_RANGE: "column density outside the training set",
     Quality.DENSITY_RANGE: "density outside the training set",
     Quality.RESAMPLED: "resampled to the pixel of the model",
+    Quality.UNLIKE_TRAINING: "unlike every training patch",
 }
 """Each flag in words."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from polaris_lab.training.checkpoints import put_weights
+from polaris_lab.models.storage import put_weights
 
 
 class Average:

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from polaris_lab.config import did_you_mean
-from polaris_lab.datasets.normalize import symmetry
-from polaris_lab.quantities import is_logarithmic
+from polaris_lab.datasets.normalize import symmetry_of
+from polaris_lab.quantities import is_logarithmic, quantity_names
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
+
+
+ALWAYS_KNOWN = ("column_density",)
+"""Inputs that no patch may lack."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Patches:
     Parameters
     ----------
     inputs : mapping of str to Tensor
-        Each input by name, (patches, channels, y, x) float32, finite: log10 of what is logarithmic (see
+        Each input by name, (patches, channels, y, x) float32; the column density is finite, others may be NaN where
+        they are not known: log10 of what is logarithmic (see
         :mod:`polaris_lab.quantities`), the rest as it is.
     target : Tensor
         log10 of the target, (patches, 1, y, x) float32; NaN where unknown.
@@ -49,6 +54,8 @@ class Patches:
                     f"patch, got shape {tuple(values.shape)}"
                 )
         for name, values in self.inputs.items():
+            if name not in ALWAYS_KNOWN and name in quantity_names():
+                continue  # a patch without it counts as one of which it is not known
             self._refuse(name, ~torch.isfinite(values).flatten(1).all(dim=1), "finite values only")
         for name, values in {self.target_name: self.target, **self.extra_targets}.items():
             self._refuse(name, torch.isnan(values).flatten(1).all(dim=1), "a valid pixel in every patch")
@@ -232,16 +239,16 @@ def augment(
         for number in np.unique(symmetries)
     ]
 
-    def turn(images: Tensor) -> Tensor:
+    def turn(name: str, images: Tensor) -> Tensor:
         out = torch.empty_like(images)
         for rows, number in groups:
-            out[rows] = symmetry(images[rows], number)
+            out[rows] = symmetry_of(name, images[rows], number)
         return out
 
-    turned = {name: turn(images) for name, images in inputs.items()}
+    turned = {name: turn(name, images) for name, images in inputs.items()}
     if isinstance(target, Mapping):
-        return turned, {name: turn(images) for name, images in target.items()}
-    return turned, turn(target)
+        return turned, {name: turn(name, images) for name, images in target.items()}
+    return turned, turn("target", target)
 
 
 def as_tensor(values: np.ndarray, name: str, numbers: np.ndarray) -> Tensor:

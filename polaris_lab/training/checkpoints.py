@@ -12,14 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polaris_lab.config import canonical_json, write_bytes
-
-ANOTHER_BLUEPRINT = (
-    "the weights belong to another blueprint; restore the run.json they were trained with, or train again"
-)
-
 
 SEAL = b"\nsha256:"
 """Stands behind the content of a checkpoint, before its SHA-256 in 64 hexadecimal digits."""
@@ -132,44 +127,6 @@ def weights_metadata(path: Path) -> dict[str, Any]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     return json.loads(metadata["run"]) if "run" in metadata else metadata
-
-
-def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
-    """Load weights into a model, every tensor of the right name and shape.
-
-    Parameters
-    ----------
-    model : nn.Module
-    weights : mapping of str to Tensor
-    where : str
-        What the weights are called in errors.
-
-    Raises
-    ------
-    ValueError
-        If a tensor is missing, unknown, or of another shape: the error names it.
-    """
-    wrong = misfits(model, weights)
-    if wrong:
-        raise ValueError(f"{where}: {wrong[0]}: {ANOTHER_BLUEPRINT}")
-    model.load_state_dict(weights, strict=True)
-
-
-def misfits(model: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
-    """Return, in words, which tensors of a model are missing or have another shape, and which it does not know."""
-    expected, words = model.state_dict(), []
-    for name, values in expected.items():
-        if name not in weights:
-            words.append(f"expected the tensor {name!r} of shape {tuple(values.shape)}, got none")
-        elif weights[name].shape != values.shape:
-            words.append(
-                f"expected the tensor {name!r} with shape {tuple(values.shape)}, got {tuple(weights[name].shape)}"
-            )
-    return words + [
-        f"expected no tensor {name!r}, got one of shape {tuple(values.shape)}"
-        for name, values in weights.items()
-        if name not in expected
-    ]
 
 
 def _damaged(path: Path, error: Exception | str) -> str:

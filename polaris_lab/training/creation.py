@@ -12,15 +12,16 @@ import torch
 from polaris_lab.config import Provenance, to_dict, write_json
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint, build_model, parameter_count
+from polaris_lab.models.storage import misfits
 from polaris_lab.training import folder as files
 from polaris_lab.training.checkpoints import (
     load_weights,
-    misfits,
     save_checkpoint,
     save_weights,
     weights_digest,
 )
 from polaris_lab.training.devices import device_named, resolved_precision
+from polaris_lab.training.generative import check_generative
 from polaris_lab.training.lock import RunInUseError, holder
 from polaris_lab.training.loop import check_batch_size
 from polaris_lab.training.losses import objective
@@ -164,7 +165,10 @@ def prepare(
     patches = [load_patches(dataset, split, **names) for split in ("training", "validation")]
     check_batch_size(config, patches[0])
     model = build_model(blueprint, seed=config.seed)
-    objective(config.loss, model)  # refuses a loss that does not fit the network
+    if model.is_generative:
+        check_generative(model, config)
+    else:
+        objective(config.loss, model)  # refuses a loss that does not fit the network
     if start is None:
         sample = patches[0].sample()
         model.fit_constants(sample.inputs, sample.targets)

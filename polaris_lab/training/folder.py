@@ -29,15 +29,16 @@ from polaris_lab.config import (
     write_json,
 )
 from polaris_lab.lock import InUseError
+from polaris_lab.models.storage import ANOTHER_BLUEPRINT
 from polaris_lab.training.checkpoints import (
-    ANOTHER_BLUEPRINT,
     load_checkpoint,
     save_checkpoint,
     save_weights,
     weights_epoch,
 )
 from polaris_lab.training.lock import holder, lock
-from polaris_lab.training.settings import EpochRecord, TrainingConfig, best_record
+from polaris_lab.training.records import EpochRecord, best_record
+from polaris_lab.training.settings import TrainingConfig
 
 logger = logging.getLogger(__name__)
 

@@ -224,5 +224,5 @@ def mean_square(predicted: Tensor, target: Tensor) -> Tensor:
     return image_mean(residual(predicted, target) ** 2, target)
 
 
-for _module in ("losses_maps", "losses_heads"):  # they register themselves here
+for _module in ("losses_maps", "losses_heads", "volume_losses"):  # they register themselves here
     importlib.import_module(f"polaris_lab.training.{_module}")

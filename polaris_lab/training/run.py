@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -329,22 +329,15 @@ class Run:
         ValueError
             If no epoch is finished, or the weights do not match the blueprint: the error names the tensor.
         """
-        from polaris_lab.models import build_model
-        from polaris_lab.training.checkpoints import load_weights, put_weights, weights_metadata
+        from polaris_lab.training.loading import best_model
 
-        path = self.path / files.WEIGHTS
-        if not path.exists():
-            raise ValueError(
-                f"{self.path}: expected a run with a finished epoch, got one that is {self.state}; train it first: "
-                f"Run.open({str(self.path)!r}).train()"
-            )
-        model = build_model(self.blueprint)
-        put_weights(model, load_weights(path), where=str(path))
-        files.check_blueprint(self.path, weights_metadata(path).get("blueprint"), path)
-        return model.eval()
+        return best_model(self)
 
     def validate(self) -> tuple[np.ndarray, np.ndarray]:
         """Predict every validation patch once with the best weights, and write validation.json.
+
+        The value of a generative run is the mean of 16 samples in log10, and the report says how their spread compares
+        with the errors (``samples``).
 
         Returns
         -------
@@ -356,20 +349,33 @@ class Run:
         ValueError, FileNotFoundError
             As :meth:`model` and :meth:`dataset`.
         """
-        import torch
+        from polaris_lab.training.validation import validate_run
 
-        from polaris_lab.training.validation import compare_with_power_law, predict_patches, training_ranges
-
-        best, names = self.best, {"inputs": self.blueprint.inputs, "target": self.target}
-        model, dataset = self.model(), self.dataset()
-        device = "cuda" if self.config.device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
-        predicted, target = predict_patches(
-            model, dataset, "validation", batch_size=self.config.batch_size, device=device, **names
-        )
-        report = compare_with_power_law(predicted, target, dataset, **names)
-        report["training_ranges"] = training_ranges(model, dataset, **names)
-        write_json(self.path / files.VALIDATION, {"schema": SCHEMA, "epoch": best.epoch, **report})
+        predicted, target, report = validate_run(self)
+        write_json(self.path / files.VALIDATION, {"schema": SCHEMA, **report})
         return predicted, target
+
+    def sample(
+        self,
+        inputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        samples: int = 8,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Draw densities from a generative run: (samples, patches, y, x) [cm^-3], float32.
+
+        `inputs` are in physical units, by name (patches, y, x); the validation patches by default. The rest is as for
+        :meth:`polaris_lab.models.build.BlueprintModel.sample`; see :mod:`polaris_lab.training.samples`.
+
+        Raises
+        ------
+        ValueError
+            If the run is not generative, an input is missing, or a count is no whole number of at least 1.
+        """
+        from polaris_lab.training.samples import sample_run
+
+        return sample_run(self, inputs, samples=samples, steps=steps, seed=seed)
 
     def validation(self) -> dict[str, Any]:
         """Return what :meth:`validate` wrote: ``metrics``, ``power_law``, ``calibration``, ``training_ranges``, ``split`` ...

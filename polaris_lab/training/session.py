@@ -15,6 +15,7 @@ from polaris_lab.training.checkpoints import load_checkpoint, load_weights
 from polaris_lab.training.creation import names_of
 from polaris_lab.training.devices import is_launched
 from polaris_lab.training.distributed import batch_statistics_note, process_rank, train_together
+from polaris_lab.training.generative import GenerativeState, fit_generative
 from polaris_lab.training.lock import RunInUseError, lock
 from polaris_lab.training.loop import StopRequested, TrainingState, fit
 from polaris_lab.training.records import EpochRecord, is_finished
@@ -120,13 +121,16 @@ def _loop(
     names, dataset = {**names_of(run.blueprint), "workers": run.config.workers}, run.dataset()
     training, validation = (load_patches(dataset, split, **names) for split in ("training", "validation"))
     model = build_model(run.blueprint, seed=run.config.seed)
-    state = TrainingState(model, run.config, checkpoint)
+    kind, train = (GenerativeState, fit_generative) if model.is_generative else (TrainingState, fit)
+    state = kind(model, run.config, checkpoint)
     if state.history:
         state.best_weights = load_weights(run.path / files.WEIGHTS)
     note = batch_statistics_note(model, run.config)
     if first and note is not None:
         logger.warning("%s: %s", run.path, note)
-    for record in fit(model, training, validation, config=run.config, state=state, before_batch=before_batch):
+    for record in train(
+        model, training, validation, config=run.config, state=state, before_batch=before_batch
+    ):
         if first:
             files.commit(run.path, state.checkpoint(), state.best_weights if record.best else None)
         yield record

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from polaris_lab.config import from_dict, to_dict
+from polaris_lab.models.storage import put_weights
 from polaris_lab.training.averaging import Average
-from polaris_lab.training.checkpoints import put_weights
 from polaris_lab.training.devices import make_fabric
 from polaris_lab.training.records import EpochRecord
 from polaris_lab.training.settings import TrainingConfig

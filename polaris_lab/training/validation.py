@@ -13,11 +13,47 @@ from polaris_lab.quantities import is_logarithmic
 from polaris_lab.training.calibration import calibration_table
 from polaris_lab.training.loop import point_and_target, predictions
 from polaris_lab.training.metrics import scores
+from polaris_lab.training.samples import (
+    VALIDATION_SAMPLES,
+    mean_of_samples,
+    run_device,
+    sample_run,
+    spread_report,
+)
 from polaris_lab.training.streaming import load_patches
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
     from polaris_lab.models import BlueprintModel
+    from polaris_lab.training.run import Run
+
+
+def validate_run(run: Run) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Judge a run on its validation patches.
+
+    Returns
+    -------
+    predicted, target : ndarray (patches, y, x), float32
+        Densities [cm^-3].
+    report : dict
+        What validation.json holds: ``epoch``, what :func:`compare_with_power_law` returns, ``training_ranges``, and for
+        a generative run ``samples`` (:func:`polaris_lab.training.samples.spread_report`).
+    """
+    best, names = run.best, {"inputs": run.blueprint.inputs, "target": run.target}
+    model, dataset = run.model(), run.dataset()
+    more: dict[str, Any] = {}
+    if model.is_generative:
+        drawn = sample_run(run, samples=VALIDATION_SAMPLES, seed=run.config.seed)
+        target = dataset.read(run.target, dataset.indices("validation"))
+        predicted = mean_of_samples(drawn)
+        more["samples"] = {"steps": model.generative.default_steps, **spread_report(drawn, target)}
+    else:
+        predicted, target = predict_patches(
+            model, dataset, "validation", batch_size=run.config.batch_size, device=run_device(run), **names
+        )
+    report = compare_with_power_law(predicted, target, dataset, **names)
+    report["training_ranges"] = training_ranges(model, dataset, **names)
+    return predicted, target, {"epoch": best.epoch, **report, **more}
 
 
 def predict_patches(
@@ -76,7 +112,8 @@ def training_ranges(
     ranges = {}
     for name in inputs:
         values = dataset.read(name, rows)
-        ranges[name] = _extent(np.log10(values) if is_logarithmic(name) else values)
+        if np.isfinite(values).any():  # an optional input may be missing everywhere
+            ranges[name] = _extent(np.log10(values) if is_logarithmic(name) else values)
     ranges["density"] = _extent(np.log10(dataset.read(target, rows)))
     contrasts = model.blocks_named("local_contrast")
     if contrasts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -28,3 +30,19 @@ def box() -> lab.SimulationCube:
 def cloud() -> lab.SimulationCube:
     """Return a synthetic cloud of 64^3 cells."""
     return lab.synthetic_cloud(size=64, seed=1)
+
+
+@pytest.fixture
+def yt_here():
+    return pytest.importorskip("yt", reason="yt (extra amr) is not installed")
+
+
+@pytest.fixture
+def output(shared_data, tmp_path, yt_here):
+    """Return a copy of a true RAMSES output, to be spoilt or added to."""
+    source = shared_data / "simulations" / "ramses_hydro_2cpu" / "output_00002"
+    folder = tmp_path / "output_00002"
+    folder.mkdir()
+    for file in source.iterdir():
+        shutil.copyfile(file, folder / file.name)
+    return folder

@@ -1,7 +1,5 @@
 """Adaptive grids: leaves, their maps and their cubes, from true RAMSES outputs and from trees made here."""
 
-import shutil
-
 import h5py
 import numpy as np
 import pytest
@@ -197,11 +195,6 @@ def test_wrong_leaves_are_refused(change, message):
 # -- RAMSES -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def yt_here():
-    return pytest.importorskip("yt", reason="yt (extra amr) is not installed")
-
-
 @pytest.mark.usefixtures("yt_here")
 @pytest.mark.parametrize(("run", "output", "leaves", "mass"), OUTPUTS)
 def test_a_ramses_output_is_that_of_an_independent_reader(shared_data, run, output, leaves, mass):
@@ -227,16 +220,6 @@ def test_a_ramses_output_is_that_of_an_independent_reader(shared_data, run, outp
     assert "yt ramses" in cube.provenance["read_through"]
     fine = lab.project(cloud, axis="x")
     assert fine.column_density.mean() == pytest.approx(lab.column_density(cube, axis="x").mean(), rel=1e-6)
-
-
-@pytest.fixture
-def output(shared_data, tmp_path, yt_here):
-    source = shared_data / "simulations" / "ramses_hydro_2cpu" / "output_00002"
-    folder = tmp_path / "output_00002"
-    folder.mkdir()
-    for file in source.iterdir():
-        shutil.copyfile(file, folder / file.name)
-    return folder
 
 
 def test_an_adaptive_grid_without_resolution_is_no_cube(output):
@@ -272,25 +255,6 @@ def test_nothing_there_and_nothing_in_it(tmp_path):
         lab.clouds.open_amr(tmp_path / "output_00009")
     with pytest.raises(FileNotFoundError, match="RAMSES output with info"):
         lab.clouds.open_amr(tmp_path)
-
-
-def test_sink_particles_are_read_beside_the_gas(output):
-    """A catalogue as RAMSES writes it: names, units, a row a sink (positions from 0 to boxlen = 6.6)."""
-    (output / "sink_00002.csv").write_text(
-        " # id,msink,x,y,z,vx,vy,vz,lx,ly,lz,tform,acc_rate,del_mass,rho_gas,cs**2,etherm,vx_gas,vy_gas,vz_gas,mbh,level,rsink_star\n"
-        " # 1,m,l,l,l,l t**-1,l t**-1,l t**-1,m l**2 t**-1,m l**2 t**-1,m l**2 t**-1,t,m t**-1,m,m l**-3,l**2 t**-2,m l**2 t**-2,l t**-1,l t**-1,l t**-1,m,1,l\n"
-        + "1,"
-        + ",".join(["2.0", "3.3", "1.1", "4.4"] + ["0.0"] * 16)
-        + ",8,0.0\n"
-        + "2,"
-        + ",".join(["0.5", "0.66", "6.0", "3.3"] + ["0.0"] * 16)
-        + ",8,0.0\n"
-    )
-    sinks = lab.clouds.open_amr(output).particles["sink_csv"]
-    np.testing.assert_allclose(sinks["position_x_pc"], [3.3, 0.66], rtol=1e-4)
-    np.testing.assert_allclose(sinks["position_z_pc"], [4.4, 3.3], rtol=1e-4)
-    assert sinks["mass_Msun"][0] == pytest.approx(2.0 * 2.34e-24 * (3.0857e18) ** 3 / 1.98841e33, rel=1e-6)
-    assert sinks["mass_Msun"][0] / sinks["mass_Msun"][1] == pytest.approx(4)
 
 
 # -- Athena++ and others ----------------------------------------------------------------------------
@@ -375,3 +339,32 @@ def test_what_is_not_tested_says_so(output, monkeypatch):
     monkeypatch.setattr(amr_outputs, "TESTED", ("athena_pp",))
     with pytest.warns(UserWarning, match="read through yt as 'ramses', which this package does not test"):
         lab.clouds.open_amr(output)
+
+
+def test_particles_are_no_grid(tmp_path, yt_here):
+    """A Gadget snapshot, which yt reads: it has no cells."""
+    count = np.array([50, 0, 0, 0, 0, 0])
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "snap_000.hdf5", "w") as file:
+        header = {"NumPart_ThisFile": count, "NumPart_Total": count, "NumPart_Total_HighWord": 0 * count}
+        header |= {
+            "MassTable": np.zeros(6),
+            "Time": 0.1,
+            "Redshift": 0.0,
+            "BoxSize": 1.0,
+            "NumFilesPerSnapshot": 1,
+        }
+        header |= {"Omega0": 0.0, "OmegaLambda": 0.0, "HubbleParam": 1.0, "Flag_Sfr": 0, "Flag_Cooling": 0}
+        file.create_group("Header").attrs.update(
+            {**header, "Flag_StellarAge": 0, "Flag_Metals": 0, "Flag_Feedback": 0}
+        )
+        gas = file.create_group("PartType0")
+        for name in ("Coordinates", "Velocities"):
+            gas[name] = rng.random((50, 3))
+        for name in ("Masses", "Density", "InternalEnergy", "SmoothingLength"):
+            gas[name] = np.full(50, 0.1)
+        gas["ParticleIDs"] = np.arange(50)
+    with pytest.raises(
+        ValueError, match="expected gas in the cells of a grid, got an output of the kind 'gadget_hdf5'"
+    ):
+        lab.clouds.open_amr(tmp_path / "snap_000.hdf5")

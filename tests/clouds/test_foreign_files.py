@@ -1,6 +1,8 @@
 """Files from elsewhere: what they do not say must be said, and what is broken is named."""
 
+import io
 import json
+import zipfile
 
 import h5py
 import numpy as np
@@ -232,3 +234,77 @@ def test_the_shared_simulation_names_what_it_holds(shared_data):
     """Its density is a logarithm: not taken for a density."""
     with pytest.raises(ValueError, match=r'expected the field "density".*log10_nH'):
         open_cube(shared_data / "simulation" / "mhd_m8_128_late.npz", cell_size=CELL)
+
+
+def test_named_images_of_a_fits_file_in_any_case(tmp_path):
+    """One file, an image a field, each with its own name and unit."""
+    rng = np.random.default_rng(0)
+    density, speed = rng.lognormal(5, 1, (4, 6, 10)), rng.normal(size=(4, 6, 10))
+    images = [fits.PrimaryHDU()]
+    for name, values, unit in (
+        ("RHO", density * 1.4 * 1.6735328e-24, "g cm-3"),
+        ("Temp", np.full_like(density, 12), "K"),
+        ("VZ", speed * 1e5, "cm/s"),
+    ):
+        images.append(fits.ImageHDU(values.astype("f4"), name=name))
+        images[-1].header["BUNIT"] = unit
+    fits.HDUList(images).writeto(tmp_path / "named.fits")
+    for case in (str, str.lower, str.upper):
+        names = {"density": case("RHO"), "temperature": case("Temp"), "velocity_z": case("VZ")}
+        cube = lab.SimulationCube.open(tmp_path / "named.fits", cell_size=1 * u.pc, fields=names)
+        np.testing.assert_allclose(cube.density[...], density, rtol=1e-5)
+        np.testing.assert_allclose(cube.velocity["z"][...], speed, rtol=1e-5)
+        assert cube.temperature[0, 0, 0] == 12
+
+
+@pytest.mark.parametrize(
+    "member", ["../../density.npy", "/tmp/density.npy", "a/../../b.npy", "C:\\density.npy"]
+)
+def test_an_archive_member_that_leaves_its_folder_is_refused(tmp_path, member):
+    with zipfile.ZipFile(tmp_path / "cube.npz", "w") as archive:
+        for name in ("density.npy", member):
+            stream = io.BytesIO()
+            np.save(stream, np.ones((4, 4, 4)))
+            archive.writestr(name, stream.getvalue())
+    with pytest.raises(ValueError, match="a member that leaves its folder"):
+        lab.SimulationCube.open(tmp_path / "cube.npz", cell_size=1 * u.pc)
+    assert [path.name for path in tmp_path.iterdir()] == ["cube.npz"]
+
+
+def test_hdf5_data_in_another_file_are_refused(tmp_path):
+    """A link to another file, and a dataset whose bytes lie in one."""
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["density"] = np.ones((4, 4, 4))
+    with h5py.File(tmp_path / "link.h5", "w") as file:
+        file["gas/density"] = h5py.ExternalLink("other.h5", "density")
+    (tmp_path / "raw.bin").write_bytes(np.ones(64, "f4").tobytes())
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        space = [(str(tmp_path / "raw.bin"), 0, 256)]
+        file.create_dataset("density", (4, 4, 4), "f4", external=space)
+    for name, where in (("link.h5", "other.h5"), ("raw.h5", "raw.bin")):
+        with pytest.raises(ValueError, match=f"expected all data within the file, got .*density.*{where}"):
+            lab.SimulationCube.open(tmp_path / name, cell_size=1 * u.pc)
+
+
+def test_a_damaged_compressed_member_is_refused(tmp_path):
+    path = tmp_path / "cube.npz"
+    np.savez_compressed(path, density=np.random.default_rng(0).lognormal(size=(8, 8, 8)))
+    data = bytearray(path.read_bytes())
+    data[120:160] = b"\xff" * 40
+    path.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match="expected an npz file, got one that is cut off or damaged"):
+        lab.SimulationCube.open(path, cell_size=1 * u.pc)
+
+
+def test_an_unknown_suffix_names_the_way_to_yt(tmp_path):
+    with pytest.raises(
+        ValueError, match="got 'none'; the output of a grid code that yt reads is opened with resolution="
+    ):
+        lab.SimulationCube.open(tmp_path / "plt00042")
+
+
+@pytest.mark.parametrize("chunks", [0, -1, 2.5, (2, 2), (0, 2, 2), True])
+def test_chunks_that_cannot_be_are_refused(tmp_path, chunks):
+    np.save(tmp_path / "cube.npy", np.ones((4, 4, 4)))
+    with pytest.raises(ValueError, match="chunks: expected a whole number of cells from 1 up, or three"):
+        lab.SimulationCube.open(tmp_path / "cube.npy", cell_size=1 * u.pc, chunks=chunks)

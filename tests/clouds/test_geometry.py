@@ -161,3 +161,22 @@ def test_faces_as_seen_are_turned_once():
     np.testing.assert_array_equal(sky_face(values, axis="y"), values)
     for axis in "zx":
         np.testing.assert_array_equal(sky_face(values, axis=axis), values[:, ::-1])
+
+
+def test_a_cube_of_dask_arrays_goes_through_all_of_it(box, tmp_path):
+    """Parts, shifts, tiles, views and files of a Dask-backed cube are those of the cube in memory."""
+    pytest.importorskip("dask", reason="dask (extra cluster) is not installed")
+    lazy = lab.SimulationCube.open(box.save(tmp_path / "box.zarr"), chunks=(2, 3, 4))
+    parts = {(0, 0, 0): crop(lazy, z=(0, 2)), (2, 0, 0): crop(lazy, z=(2, 8))}
+    for made, expected in (
+        (crop(lazy, y=(1, 4)), crop(box, y=(1, 4))),
+        (shift(lazy, x=3, z=-2), shift(box, x=3, z=-2)),
+        (join(parts), box),
+        (lab.SimulationCube.open(lazy.save(tmp_path / "copy.h5")), box),
+    ):
+        np.testing.assert_allclose(made.density, expected.density, rtol=1e-6)
+        np.testing.assert_allclose(made.temperature, expected.temperature, rtol=1e-6)
+        for axis in "zyx":
+            np.testing.assert_allclose(made.velocity[axis], expected.velocity[axis], rtol=1e-6)
+    views = [lab.clouds.project_from(cube, (1, 0.3, 0.2)).column_density for cube in (lazy, box)]
+    np.testing.assert_allclose(*views, rtol=1e-6)

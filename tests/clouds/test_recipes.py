@@ -213,3 +213,11 @@ def test_the_corners_of_the_ranges_give_finite_clouds(kind, choices):
     assert all(np.isfinite(values).all() for values in cube.velocity.values())
     share = compressive_share(np.stack(list(cube.velocity.values())))
     assert share == pytest.approx(choices.get("compressive_fraction", 0.3), abs=2e-3)
+
+
+@pytest.mark.parametrize("choices", [{"size": 50_000}, {"size": 64, "depth": 1e7 * u.pc}])
+def test_a_cloud_that_needs_more_memory_than_there_is_is_refused_with_the_number(choices):
+    with pytest.raises(
+        MemoryError, match=r"size, depth: expected work that fits into memory.*needs [\d.e+]+ GiB of"
+    ):
+        lab.synthetic_cloud(kind="fbm", **choices)

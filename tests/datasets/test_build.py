@@ -15,8 +15,8 @@ from astropy import units as u
 
 from polaris_lab import PatchConfig, PatchDataset, SimulationCube, build_dataset, propose_patches
 from polaris_lab.config import from_dict
-from polaris_lab.datasets.build import density_sha256
 from polaris_lab.datasets.growing import partial_path
+from polaris_lab.datasets.recipe import density_sha256
 
 CONFIG = PatchConfig(patch_size=16)
 NAMES = ("column_density", "mass_weighted_density")

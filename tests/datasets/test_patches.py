@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -53,6 +55,46 @@ def test_cores_cover_every_pixel_exactly_once(shape, tile, margin, multiple):
             assert inside.start >= margin
             assert side - inside.stop >= margin
     assert (count == 1).all()
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (331, 1000)])
+@pytest.mark.parametrize(("tile", "margin", "multiple"), [(96, 20, 8), (64, 0, 16), (33, 16, 1)])
+def test_tiles_within_the_map(shape, tile, margin, multiple):
+    """Each pixel once, with the margin towards every other tile, and no more read beyond the map than the multiple."""
+    count = np.zeros(shape, int)
+    plan = plan_tiles(shape, tile=tile, margin=margin, multiple=multiple, within=True)
+    for part in plan:
+        count[part.core] += 1
+        assert all(start % multiple == 0 and start >= 0 for start in part.origin)
+        assert all(side % multiple == 0 and side <= tile for side in part.shape)
+        assert part.shape == plan.tile_shape
+        for core, inside, origin, side, length in zip(
+            part.core, part.inside, part.origin, part.shape, shape, strict=True
+        ):
+            assert origin + inside.start == core.start
+            assert inside.start >= margin or core.start == 0
+            assert side - inside.stop >= margin or core.stop == length
+            assert origin + side < length + multiple
+    assert (count == 1).all()
+
+
+def test_tiles_within_the_map_read_less_and_see_what_the_whole_shows(image):
+    """The border of the map is the border of the network, as in one pass over the whole."""
+
+    def network(part):
+        return ndimage.uniform_filter(part[0], 9, mode="nearest")
+
+    plan = plan_tiles(image.shape, tile=64, margin=4, within=True)
+    values, _ = apply_tiled(network, image, plan)
+    assert np.abs(values - network(image[None])).max() < 1e-6
+    assert len(plan_tiles((64, 64), tile=64, margin=8, within=True)) == 1
+    read = {
+        within: sum(
+            math.prod(part.shape) for part in plan_tiles((2048, 2048), tile=1024, margin=56, within=within)
+        )
+        for within in (True, False)
+    }
+    assert read[True] <= 2048**2 / 0.8 < read[False]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polaris_lab.models import Blueprint, BlueprintModel, build_model
+
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
@@ -48,3 +50,24 @@ def disturb() -> Callable[[nn.Module], nn.Module]:
         return model.eval()
 
     return disturb
+
+
+@pytest.fixture
+def learns(log_maps: Tensor, log_target: Tensor) -> Callable[[Blueprint], BlueprintModel]:
+    """Check that a blueprint survives JSON and that three steps lower its error; return the model."""
+
+    def learns(blueprint: Blueprint) -> BlueprintModel:
+        assert Blueprint.from_json(blueprint.to_json()) == blueprint
+        model = build_model(blueprint).fit_constants({"column_density": log_maps}, log_target)
+        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        errors = []
+        for _ in range(4):
+            optimizer.zero_grad()
+            error = (model.point(model({"column_density": log_maps})) - log_target).square().mean()
+            error.backward()
+            optimizer.step()
+            errors.append(float(error.detach()))
+        assert errors[-1] < errors[0]
+        return model
+
+    return learns

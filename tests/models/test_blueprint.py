@@ -198,3 +198,27 @@ def test_nodes_are_nodes():
 def test_bad_label():
     with pytest.raises(TypeError, match="name of the blueprint: expected a text, got 3"):
         Blueprint(("column_density",), (Node("n", "standardize", {}, ("column_density",)),), "n", name=3)
+
+
+def test_a_node_that_nothing_takes():
+    nodes = (
+        Node("unused", "standardize", {}, ("column_density",)),
+        Node("n", "power_law", {}, ("column_density",)),
+    )
+    with pytest.raises(
+        ValueError, match="node 'unused': expected something that takes what it gives, got nothing"
+    ):
+        graph(*nodes)
+
+
+@pytest.mark.parametrize("name", ["type", "keys", "forward", "training", "pop"])
+def test_a_name_of_pytorch_itself(name):
+    with pytest.raises(
+        ValueError, match=f"node '{name}': expected a name that PyTorch's .* call it {name}_1"
+    ):
+        Node(name, "standardize", {}, ("column_density",))
+
+
+def test_an_unknown_preset():
+    with pytest.raises(ValueError, match="preset: unknown name 'u_net': did you mean 'unet'"):
+        Blueprint.preset("u_net")

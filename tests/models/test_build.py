@@ -287,3 +287,28 @@ class TestSummary:
         assert "<td>standardize</td>" in html
         assert "&lt;b&gt;" in html
         assert html.count("<tr>") == 2
+
+
+def test_a_size_that_does_not_divide_names_the_node():
+    """Networks pad by themselves; one that must not says which size it wants."""
+    nodes = (Node("n", "unet", {"layers": 3, "base_filters": 2, "pad": False}, ("column_density",)),)
+    blueprint = Blueprint(("column_density",), nodes, "n")
+    assert check_shapes(blueprint, (64, 32))["n"] == (1, 64, 32)
+    message = r"node 'n': unet needs sides that are multiples of 8 .*got \(50, 37\); cut .* to \(56, 40\), or set pad"
+    with pytest.raises(ValueError, match=message):
+        check_shapes(blueprint, (50, 37))
+    with pytest.raises(ValueError, match=message):
+        build_model(blueprint)({"column_density": torch.zeros(1, 1, 50, 37)})
+
+
+def test_what_a_node_refuses_when_it_runs_is_said_with_its_name():
+    nodes = (
+        Node("cut", "select_channels", {"first": 1}, ("ppv_cube",)),
+        Node("n", "add", {}, ("column_density", "cut")),
+    )
+    model = build_model(Blueprint(("column_density", "ppv_cube"), nodes, "n"))
+    inputs = {"column_density": torch.zeros(1, 1, 8, 8), "ppv_cube": torch.zeros(1, 1, 8, 8)}
+    with pytest.raises(
+        ValueError, match="node 'cut': select_channels needs at least 2 input channels, got 1"
+    ):
+        model(inputs)

@@ -71,8 +71,8 @@ def test_a_number_has_no_height_and_width():
     blueprint = Blueprint(
         inputs=("column_density", "depth"),
         nodes=(
-            Node("depth_seen", "standardize", {}, ("depth",)),
-            Node("mass_weighted_density", "power_law", {}, ("column_density",)),
+            Node("floor", "mean_density_floor", {}, ("column_density", "depth")),
+            Node("mass_weighted_density", "power_law", {}, ("floor",)),
         ),
         output="mass_weighted_density",
     )

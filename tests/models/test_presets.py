@@ -30,7 +30,8 @@ def test_settings_reach_the_network():
     blueprint = Blueprint.unet(3, 8, False, convolutions=2, dropout=0.05, reference_scale=9)
     assert blueprint.node("correction").settings == {
         "in_channels": 1, "out_channels": 1, "layers": 3, "base_filters": 8,
-        "attention": False, "convolutions": 2, "dropout": 0.05,
+        "attention": False, "convolutions": 2, "dropout": 0.05, "residual_blocks": False,
+        "dimensions": 2, "pad": True,
     }  # fmt: skip
     assert blueprint.node("contrast").settings["scale"] == 9
 
@@ -66,3 +67,12 @@ def test_more_inputs_are_more_channels(scale_equivariant):
 def test_bad_arguments(choices, error, message):
     with pytest.raises(error, match=message):
         Blueprint.unet(**({"layers": 2, "base_filters": 4} | choices))
+
+
+def test_the_shortcut_takes_every_setting():
+    choices = {
+        "outputs": ("mass_weighted_density", "max_density"), "bounds": True, "residual_blocks": True,
+        "head": "quantiles",
+    }  # fmt: skip
+    assert Blueprint.unet(2, 4, **choices) == Blueprint.preset("unet", layers=2, base_filters=4, **choices)
+    assert Blueprint.unet(2, 4, **choices).outputs == choices["outputs"]

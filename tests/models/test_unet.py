@@ -6,13 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from polaris_lab.models.unet import (
+from polaris_lab.models import Blueprint, Node, build_model
+from polaris_lab.models.convolutions import (
+    CHANNELS_TO_CONTINUE_AGAIN,
     AttentionGate,
     NormalizedConvolution,
-    UNet,
-    pad_to_multiple,
-    receptive_margin,
+    ResidualBlock,
+    reflected_convolution,
 )
+from polaris_lab.models.unet import UNet, pad_to_multiple, receptive_margin
+from polaris_lab.models.unet_cubes import SpectralUNet
 
 
 def count(**settings) -> int:
@@ -171,6 +174,7 @@ def test_several_channels():
         ({"convolutions": 3}, "convolutions: expected 1 or 2 per block, got 3"),
         ({"dropout": 1.0}, "dropout: expected a probability from 0 to below 1, got 1.0"),
         ({"dropout": -0.1}, "dropout: expected a probability"),
+        ({"dimensions": 4}, "dimensions: expected 1 .*, 2 .* or 3 .*, got 4"),
     ],
 )
 def test_bad_settings(settings, message):
@@ -181,3 +185,115 @@ def test_bad_settings(settings, message):
 def test_wrong_channels():
     with pytest.raises(ValueError, match=r"unet needs 2 input channels, got \(1, 8, 8\)"):
         UNet(in_channels=2, layers=1, base_filters=2)(torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters"),
+    [
+        ({"layers": 5, "base_filters": 64, "convolutions": 1}, 62_900_000),
+        ({"layers": 5, "base_filters": 64, "convolutions": 2}, 125_800_000),
+    ],
+)
+def test_five_layers_have_the_parameters_of_the_reference(settings, parameters):
+    """63 M with single and 126 M with double convolutions (science.md, section 5), to the million."""
+    assert round(count(**settings) / 1e6) == round(parameters / 1e6)
+
+
+def test_residual_blocks_add_their_shortcuts():
+    """A 1x1 convolution with an offset beside each block, and nothing else."""
+    widths = [8, 16, 32]
+    shortcuts = [(1, 8), (8, 16), (16, 32), (32, 16), (16, 8)]
+    plain = {"layers": 2, "base_filters": widths[0], "convolutions": 2}
+    assert count(**plain, residual_blocks=True) - count(**plain) == sum(a * b + b for a, b in shortcuts)
+
+
+def test_a_residual_block_without_its_convolutions_is_its_shortcut(disturb):
+    block = disturb(ResidualBlock(2, 3, convolutions=2, dropout=0.0))
+    with torch.no_grad():
+        block.steps[1].normalization.weight.zero_()
+        block.steps[1].normalization.bias.zero_()
+    x = torch.randn(2, 2, 6, 7)
+    torch.testing.assert_close(block(x), torch.relu(block.shortcut(x)))
+
+
+@pytest.mark.parametrize("residual_blocks", [True, False])
+@pytest.mark.parametrize(("dimensions", "size"), [(1, (37,)), (2, (9, 20)), (3, (5, 12, 9))])
+def test_one_two_and_three_dimensions(dimensions, size, residual_blocks):
+    unet = UNet(
+        2, 3, layers=2, base_filters=2, convolutions=2, residual_blocks=residual_blocks, dimensions=dimensions
+    )
+    out = unet(torch.randn(2, 2, *size))
+    assert out.shape == (2, 3, *size)
+    out.square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in unet.parameters())
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_edges_carry_no_bias_in_other_dimensions(dimensions):
+    unet = UNet(layers=1, base_filters=2, attention=True, dimensions=dimensions).double().eval()
+    with torch.no_grad():
+        for module in unet.modules():
+            if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose3d):
+                module.weight.copy_(module.weight.mean(dim=tuple(range(2, module.weight.ndim)), keepdim=True))
+    out = unet(torch.full((1, 1, *[9] * dimensions), 0.7, dtype=torch.float64)).detach()
+    torch.testing.assert_close(out, out.flatten()[:1].reshape(1, 1, *[1] * dimensions).expand_as(out))
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize("channels", [3, CHANNELS_TO_CONTINUE_AGAIN])
+def test_reflected_convolution_and_its_gradients(dimensions, channels):
+    """Wide kernels continue the image again in the backward pass: the same numbers as padding before."""
+    generator = torch.Generator().manual_seed(4)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+    x, weight, bias = draw(2, 2, *[5] * dimensions), draw(channels, 2, *[3] * dimensions), draw(channels)
+    convolve = [nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d][dimensions - 1]
+    padded = nn.functional.pad(x, (1, 1) * dimensions, mode="reflect")
+    expected, got = convolve(padded, weight, bias), reflected_convolution(x, weight, bias)
+    torch.testing.assert_close(got, expected)
+    pull = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    for mine, theirs in zip(
+        torch.autograd.grad(got, (x, weight, bias), pull),
+        torch.autograd.grad(expected, (x, weight, bias), pull),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_wide_networks_train_in_mixed_precision():
+    """Gradients come back in the precision of what they belong to."""
+    unet = UNet(layers=1, base_filters=CHANNELS_TO_CONTINUE_AGAIN, attention=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        unet(torch.randn(1, 1, 8, 8)).float().square().mean().backward()
+    assert {p.grad.dtype for p in unet.parameters()} == {torch.float32}
+    assert all(torch.isfinite(p.grad).all() for p in unet.parameters())
+
+
+def test_a_size_that_must_not_be_padded():
+    unet = UNet(layers=2, base_filters=2, pad=False)
+    assert unet(torch.zeros(1, 1, 8, 12)).shape == (1, 1, 8, 12)
+    for size in ((8, 10), (4, 8)):
+        with pytest.raises(
+            ValueError, match=r"multiples of 4 pixels .*at least 8, got .* to \(8, .*or set pad=True"
+        ):
+            unet(torch.zeros(1, 1, *size))
+
+
+def test_spectra_know_no_neighbours():
+    cube = torch.randn(1, 12, 4, 5)
+    block = SpectralUNet(layers=1, base_filters=2).eval()
+    torch.testing.assert_close(block(cube)[..., 2:3, 3:4], block(cube[..., 2:3, 3:4]))
+
+
+def test_cubes_go_through_a_blueprint():
+    nodes = (
+        Node("denoised", "spectral_unet", {"layers": 1, "base_filters": 2}, ("ppv_cube",)),
+        Node("structures", "volume_unet", {"layers": 1, "base_filters": 2}, ("denoised",)),
+        Node("n", "convolution", {"in_channels": 16}, ("structures",)),
+    )
+    model = build_model(Blueprint(("column_density", "ppv_cube"), nodes, "n"))
+    cube = {"column_density": torch.zeros(1, 1, 6, 7), "ppv_cube": torch.randn(1, 16, 6, 7)}
+    assert model(cube).shape == (1, 1, 6, 7)
+    assert model.stride == 2

@@ -299,7 +299,7 @@ def test_a_run_that_was_not_validated(run, observe):
 
 
 def test_a_network_that_needs_more_than_a_column_density(run, observe):
-    blueprint = SimpleNamespace(inputs=("column_density", "ppv_cube"), name="two")
+    blueprint = SimpleNamespace(inputs=("column_density", "ppv_cube"), optional_inputs=(), name="two")
     with pytest.raises(ValueError, match="takes column_density, ppv_cube"):
         predict(stand_in(run, blueprint=blueprint), observe(smooth_column((40, 40))))
 

@@ -295,7 +295,7 @@ def test_weights_of_another_blueprint_are_refused(trained, tmp_path):
     change_json(run.path / "run.json", lambda data: data.update(blueprint=wider.to_dict()))
     with pytest.raises(
         ValueError,
-        match=r"best\.safetensors: expected the tensor '.*' with shape \(8, .*got \(4, .*belong to another blueprint",
+        match=r"best\.safetensors: node 'correction': expected the tensor '.*' of shape \(8, .*got shape \(4, .*belong to another blueprint",
     ):
         Run.open(run.path).model()
     deeper = Blueprint.unet(layers=3, base_filters=4, attention=False, reference_scale=2.0, dropout=0.05)

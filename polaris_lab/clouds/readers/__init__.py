@@ -260,11 +260,22 @@ def _format(path: Path, formats: Mapping[str, str]) -> ModuleType:
     suffix = path.suffix.lower()
     if suffix not in formats:
         known = ", ".join(formats)
-        raise ValueError(f"{path}: expected one of the suffixes {known}, got {suffix or 'none'!r}")
+        grids = (
+            ""
+            if formats is FORMATS
+            else "; the output of a grid code that yt reads is opened with resolution="
+        )
+        raise ValueError(f"{path}: expected one of the suffixes {known}, got {suffix or 'none'!r}{grids}")
     return importlib.import_module(f"{__name__}.{formats[suffix]}")
 
 
 def _as_dask(values: Any, chunks: Any) -> Any:
+    given = chunks if isinstance(chunks, tuple) else (chunks,)
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in given)
+    if not whole or len(given) not in (1, 3):
+        raise ValueError(
+            f"chunks: expected a whole number of cells from 1 up, or three (z, y, x), got {chunks!r}"
+        )
     try:
         from dask import array
     except ModuleNotFoundError as error:
@@ -303,6 +314,8 @@ def _choose(
     found = {}
     for field, unit in FIELD_UNITS.items():
         key = names.get(field, field)
+        if key not in stored.fields and key.lower() in stored.fields:  # names of FITS images know no case
+            key = key.lower()
         if key not in stored.fields:
             if field == "density" or field in names:
                 held = list(stored.fields)

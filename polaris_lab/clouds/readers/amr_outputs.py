@@ -56,8 +56,11 @@ def open_amr(
     Returns
     -------
     AmrCloud
-        Density, velocities, and temperature where there is a pressure; sink particles in ``particles`` when yt
-        offers them.
+        Density, velocities, and temperature where there is a pressure. ``particles`` holds tables of what lies beside the
+        gas, with positions [pc] from the corner of the box, velocities [km/s] and masses [Msun]: of RAMSES the sinks of
+        ``sink_*.csv`` ("sink_csv") or ``sink_*.out*`` ("sink") and the stars of ``part_*`` ("star"), all three tested;
+        of other codes what yt calls sink, star, core or cores, untested. The test particles around RAMSES sinks, dark
+        matter and tracers are left out, and catalogues that yt does not read (halo finders, HOP, ...) as well.
 
     Raises
     ------
@@ -76,7 +79,13 @@ def open_amr(
         warnings.simplefilter("ignore")  # yt's own, of its dependencies
         dataset = _load(entry, units_override)
         kind = str(dataset.dataset_type)
-        cloud = _leaves(dataset, path, mass_per_hydrogen, mean_molecular_weight, name)
+        try:
+            cloud = _leaves(dataset, path, mass_per_hydrogen, mean_molecular_weight, name)
+        except _yt_errors() as error:
+            raise ValueError(
+                f"{path}: expected gas in the cells of a grid, got an output of the kind {kind!r} that has none (particles, a "
+                f"moving mesh): {str(error)[:200]}; put it on a grid with its own tools first"
+            ) from error
     if kind not in TESTED:
         warnings.warn(
             f"{path}: read through yt as {kind!r}, which this package does not test; compare mass and extent with what you "
@@ -85,6 +94,12 @@ def open_amr(
             stacklevel=2,
         )
     return cloud
+
+
+def _yt_errors() -> type[Exception]:
+    from yt.utilities.exceptions import YTException
+
+    return YTException
 
 
 def _load(entry: Path, units_override: Mapping[str, Any] | None) -> Any:

@@ -34,19 +34,36 @@ def read(path: Path, snapshot: tuple[int, int] | None = None) -> StoredCube:
             if DESCRIPTION in file and h5py.check_string_dtype(file[DESCRIPTION].dtype):
                 description = parse_description(file[DESCRIPTION].asstr()[()], str(path))
 
-            def visit(name: str, item: Any) -> None:
+            def visit(
+                name: str, item: Any
+            ) -> str | None:  # a text ends the visit; h5py lets no error through
+                if isinstance(item, h5py.Dataset) and item.external:
+                    return _elsewhere(path, name, item.external[0][0])
                 if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and item.ndim >= 2:
                     lazy = LazyField(read_dataset, path, item.shape, key=name)
                     fields[name] = StoredField(lazy, _text(item.attrs.get("units")))
+                return None
+
+            def visit_link(name: str, link: Any) -> str | None:
+                return _elsewhere(path, name, link.filename) if isinstance(link, h5py.ExternalLink) else None
 
             if "t0_fields" in file and "n_trajectories" in file.attrs:
                 return StoredCube(_the_well(file, path, snapshot), None, None)
-            file.visititems(visit)
+            fault = file.visititems_links(visit_link) or file.visititems(visit)
+            if fault:
+                raise ValueError(fault)
     except OSError as error:
         raise ValueError(
             f"{path}: expected an HDF5 file, got one that is cut off or damaged: {error}"
         ) from error
     return StoredCube(fields, description, description["cell_size_pc"] if description else None)
+
+
+def _elsewhere(path: Path, name: str, where: str) -> str:
+    return (
+        f'{path}: expected all data within the file, got "{name}" that leads to {where!r}; open that file itself, or copy its '
+        "data into this one"
+    )
 
 
 def _the_well(file: h5py.File, path: Path, snapshot: tuple[int, int] | None) -> dict[str, StoredField]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from pathlib import Path
+import zlib
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -32,17 +33,36 @@ def read(path: Path) -> StoredCube:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
+                if leaves_its_folder(name):
+                    raise ValueError(
+                        f"{path}: expected names of arrays, got a member that leaves its folder, {member.filename!r}; "
+                        "do not use this file, or write it again with numpy.savez"
+                    )
                 values = _array(archive, member, path)
                 if name == DESCRIPTION and isinstance(values, str):
                     description = parse_description(values, str(path))
                 elif getattr(values, "ndim", 0) >= 2:
                     fields[name] = StoredField(values, FIELD_UNITS.get(name))
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise ValueError(
             f"{path}: expected an npz file, got one that is cut off or damaged: {error}"
         ) from error
     size = description["cell_size_pc"] if description else None
     return StoredCube(fields, description, size)
+
+
+def leaves_its_folder(name: str) -> bool:
+    """Whether the name of an archive's member leads out of the folder that it would be unpacked in.
+
+    Examples
+    --------
+    >>> leaves_its_folder("gas/density"), leaves_its_folder("../density"), leaves_its_folder("C:\\\\density")
+    (False, True, True)
+    """
+    return any(
+        path.is_absolute() or path.anchor or ".." in path.parts
+        for path in (PurePosixPath(name), PureWindowsPath(name))
+    )
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.node import Node
+from polaris_lab.models.presets.bounds import bounded_endings, with_depth
+from polaris_lab.models.presets.outputs import checked_outputs, split_channels
 from polaris_lab.models.presets.parts import check_choices, checked_inputs, ending, front, head_channels
 from polaris_lab.models.presets.registry import register_preset
 
@@ -24,6 +26,9 @@ def unet(
     head: str = "point",
     inputs: Sequence[str] = ("column_density",),
     output: str = "mass_weighted_density",
+    outputs: Sequence[str] = (),
+    residual_blocks: bool = False,
+    bounds: bool = False,
 ) -> Blueprint:
     """Return the blueprint of a U-Net from log column density to log density.
 
@@ -48,6 +53,14 @@ def unet(
         The first is the column density; others are standardised and given to the network as more channels.
     output : str
         The target.
+    outputs : sequence of str
+        Several targets in place of `output`, the main one first: the network has channels for each, and each starts
+        from its own baseline (appendix E.1).
+    residual_blocks : bool
+        Convolution blocks with a shortcut.
+    bounds : bool
+        Guarantee N/L <= <n>_M <= n_max for any weights, in place of the residual on a power law: the network also takes
+        the depth L of the box ("depth", [pc]). With `head` "point" or "quantiles".
 
     Raises
     ------
@@ -59,21 +72,36 @@ def unet(
     >>> unet(layers=3, base_filters=16, residual=False).node("baseline")
     Node(name='baseline', block='offset', settings={}, inputs=('column_density',))
     """
-    check_choices(residual=residual, scale_equivariant=scale_equivariant, reference_scale=reference_scale)
+    check_choices(
+        residual=residual, scale_equivariant=scale_equivariant, bounds=bounds, reference_scale=reference_scale
+    )
     inputs = checked_inputs("unet", inputs)
+    outputs = checked_outputs(output, outputs)
+    channels = head_channels(head)
     nodes, image = front(inputs, scale_equivariant=scale_equivariant, reference_scale=reference_scale)
     settings = {
         "in_channels": len(inputs),
-        "out_channels": head_channels(head),
+        "out_channels": channels * len(outputs),
         "layers": layers,
         "base_filters": base_filters,
         "attention": attention,
         "convolutions": convolutions,
         "dropout": dropout,
+        "residual_blocks": residual_blocks,
     }
     nodes.append(Node("correction", "unet", settings, (image,)))
-    nodes += ending(
-        inputs[0], output, "correction", residual=residual, scale_equivariant=scale_equivariant, head=head
-    )
+    parts, corrections = split_channels("correction", outputs, channels)
+    nodes += parts
+    if bounds:
+        inputs = with_depth(inputs)
+        nodes += bounded_endings(inputs[0], outputs, corrections, head=head)
+    else:
+        for target, correction in zip(outputs, corrections, strict=True):
+            nodes += ending(
+                inputs[0], target, correction, residual=residual, scale_equivariant=scale_equivariant,
+                head=head, prefix="" if len(outputs) == 1 else f"{target}_",
+            )  # fmt: skip
     name = f"U-Net {base_filters} x {layers}" + (" with attention" if attention else "")
-    return Blueprint(inputs=inputs, nodes=tuple(nodes), output=output, name=name)
+    return Blueprint(
+        inputs=inputs, nodes=tuple(nodes), output=outputs[0], name=name, extra_outputs=outputs[1:]
+    )

@@ -1,0 +1,64 @@
+"""Compare all methods on the same unseen clouds, and print the table of the README.
+
+Makes the common synthetic clouds, fits the classical estimators, trains the networks that are not trained yet and
+judges all of them. Everything is kept in the cache: a second call, or one after an interruption, does only what is
+missing. Times are CPU seconds of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--quick",
+        action="store_true",
+        help="small clouds, one epoch: one to two CPU-minutes, numbers mean little",
+    )
+    size.add_argument("--full", action="store_true", help="the table of the README (the default)")
+    parser.add_argument("--output", type=Path, metavar="TABLE.md", help="write the table here, as Markdown")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="FOLDER",
+        help="keeps clouds and runs; by default the user's cache folder",
+    )
+    parser.add_argument(
+        "--cpu-minutes",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="CPU time for all trainings together (30)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="do not say what is being done")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Make what is missing, judge all methods, and show or write the table."""
+    import pooch
+    import torch
+
+    from polaris_lab.training.benchmark_networks import run_benchmark
+
+    torch.set_num_threads(1)
+
+    def say(line: str) -> None:
+        if not arguments.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    cache = arguments.cache or Path(pooch.os_cache("polaris-lab")) / "benchmark"
+    table = run_benchmark(cache, quick=arguments.quick, cpu_minutes=arguments.cpu_minutes, progress=say)
+    if arguments.output is not None:
+        from polaris_lab.config import write_bytes
+
+        write_bytes(arguments.output, table.to_markdown().encode())
+        say(f"wrote {arguments.output}")
+    elif not arguments.json:
+        print(table.to_markdown())
+    return table.to_dict()

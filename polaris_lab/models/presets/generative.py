@@ -1,0 +1,216 @@
+"""Networks that answer with samples: a baseline, what the network sees of the map, and the block that draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from polaris_lab.models.blueprint import Blueprint
+from polaris_lab.models.node import Node
+from polaris_lab.models.presets.parts import check_choices, checked_inputs, ending, front
+from polaris_lab.models.presets.registry import register_preset
+
+TINY = {"layers": 1, "base_filters": 4, "reference_scale": 4.0}
+
+
+@register_preset("flow_matching", tiny=TINY)
+def flow_matching(
+    layers: int = 3,
+    base_filters: int = 16,
+    *,
+    residual: bool = True,
+    scale_equivariant: bool = True,
+    reference_scale: float = 16.0,
+    inputs: Sequence[str] = ("column_density",),
+    output: str = "mass_weighted_density",
+) -> Blueprint:
+    """Return the blueprint of conditional flow matching: samples in 4 to 8 steps. The generative model to take first.
+
+    Parameters
+    ----------
+    layers, base_filters
+        The network: see :class:`polaris_lab.models.generative.flow_matching.FlowMatching`.
+    residual, scale_equivariant, reference_scale, inputs, output
+        As for :func:`polaris_lab.models.presets.unet.unet`: what is learnt is the residual about a power law, from log N
+        relative to its local mean, so that N -> lambda N gives lambda n for every sample.
+
+    Examples
+    --------
+    >>> [node.block for node in flow_matching().nodes]
+    ['local_contrast', 'equivariant_power_law', 'flow_matching']
+    """
+    settings = {"layers": layers, "base_filters": base_filters}
+    choices = {
+        "residual": residual,
+        "scale_equivariant": scale_equivariant,
+        "reference_scale": reference_scale,
+    }
+    return _blueprint(
+        "flow_matching", f"flow matching {base_filters} x {layers}", settings, choices, inputs, output
+    )
+
+
+@register_preset("diffusion", tiny=TINY)
+def diffusion(
+    layers: int = 3,
+    base_filters: int = 16,
+    *,
+    network: str = "time_unet",
+    scheduler: str = "ddim",
+    residual: bool = True,
+    scale_equivariant: bool = True,
+    reference_scale: float = 16.0,
+    inputs: Sequence[str] = ("column_density",),
+    output: str = "mass_weighted_density",
+) -> Blueprint:
+    """Return the blueprint of conditional denoising diffusion, with our small network and normalisation.
+
+    Parameters
+    ----------
+    layers, base_filters, network, scheduler
+        See :class:`polaris_lab.models.generative.diffusion.Diffusion`.
+    residual, scale_equivariant, reference_scale, inputs, output
+        As for :func:`flow_matching`.
+
+    Examples
+    --------
+    >>> diffusion(scheduler="dpm_solver").node("mass_weighted_density").settings["scheduler"]
+    'dpm_solver'
+    """
+    settings = {"layers": layers, "base_filters": base_filters, "network": network, "scheduler": scheduler}
+    choices = {
+        "residual": residual,
+        "scale_equivariant": scale_equivariant,
+        "reference_scale": reference_scale,
+    }
+    return _blueprint("diffusion", f"diffusion {base_filters} x {layers}", settings, choices, inputs, output)
+
+
+@register_preset("diffusion_xu", tiny={"layers": 1, "base_filters": 4})
+def diffusion_xu(
+    layers: int = 3,
+    base_filters: int = 128,
+    *,
+    scheduler: str = "ddim",
+    column_density_range: tuple[float, float] = (19.0, 25.0),
+    inputs: Sequence[str] = ("column_density",),
+    output: str = "mass_weighted_density",
+) -> Blueprint:
+    """Return the blueprint of the diffusion model of Xu et al. (2023): 85.3 million parameters.
+
+    Their normalisation: the network sees c = 2 (log N - 19) / 6 - 1 and learns y = 2 u - 1, where u is log n brought to
+    0..1 over the training pixels. It knows neither a baseline nor scale equivariance. They train with Adam, learning
+    rate 2e-5, an average of the weights with decay 0.999, on patches of 128 pixels, for up to 600 epochs.
+
+    Parameters
+    ----------
+    layers, base_filters
+        Levels below the first (of 1, 2, 3, 4 times `base_filters` channels, self-attention in the deepest).
+    scheduler
+        See :class:`polaris_lab.models.generative.diffusion.Diffusion`.
+    column_density_range : (float, float)
+        log10 N_H that is brought to -1 and 1.
+    inputs : sequence of str
+        The column density alone.
+    output : str
+
+    Examples
+    --------
+    >>> from polaris_lab.models import parameter_count
+    >>> parameter_count(diffusion_xu())
+    85253121
+
+    References
+    ----------
+    Xu et al. 2023 (ApJ 950, 146).
+    """
+    (column_density, *others) = checked_inputs("diffusion_xu", inputs)
+    if others:
+        raise ValueError(f"diffusion_xu: expected the column density as the only input, got {tuple(inputs)}")
+    low, high = column_density_range
+    settings = {
+        "layers": layers,
+        "base_filters": base_filters,
+        "network": "ddpm_unet",
+        "scheduler": scheduler,
+    }
+    nodes = (
+        Node("column_in_range", "log_range", {"low": float(low), "high": float(high)}, (column_density,)),
+        Node("baseline", "target_mean", {}, (column_density,)),
+        Node(output, "diffusion", {**settings, "standardize": "range"}, ("baseline", "column_in_range")),
+    )
+    return Blueprint(
+        inputs=(column_density,),
+        nodes=nodes,
+        output=output,
+        name=f"diffusion of Xu {base_filters} x {layers}",
+    )
+
+
+@register_preset("invertible", tiny={**TINY, "features": 4, "couplings": 2, "bins": 4})
+def invertible(
+    layers: int = 2,
+    base_filters: int = 16,
+    *,
+    features: int = 16,
+    couplings: int = 4,
+    coupling: str = "spline",
+    bins: int = 8,
+    residual: bool = True,
+    scale_equivariant: bool = True,
+    reference_scale: float = 16.0,
+    inputs: Sequence[str] = ("column_density",),
+    output: str = "mass_weighted_density",
+) -> Blueprint:
+    """Return the blueprint of a conditional invertible network: the posterior of every line of sight, in one step.
+
+    Parameters
+    ----------
+    layers, base_filters, features, couplings, coupling, bins
+        See :class:`polaris_lab.models.generative.invertible.Invertible`.
+    residual, scale_equivariant, reference_scale, inputs, output
+        As for :func:`flow_matching`.
+
+    Examples
+    --------
+    >>> [node.block for node in invertible(scale_equivariant=False).nodes]
+    ['standardize', 'power_law', 'invertible']
+    """
+    settings = {
+        "layers": layers,
+        "base_filters": base_filters,
+        "features": features,
+        "couplings": couplings,
+        "coupling": coupling,
+        "bins": bins,
+    }
+    choices = {
+        "residual": residual,
+        "scale_equivariant": scale_equivariant,
+        "reference_scale": reference_scale,
+    }
+    return _blueprint(
+        "invertible", f"invertible {base_filters} x {layers}", settings, choices, inputs, output
+    )
+
+
+def _blueprint(
+    block: str,
+    name: str,
+    settings: dict[str, Any],
+    choices: dict[str, Any],
+    inputs: Sequence[str],
+    output: str,
+) -> Blueprint:
+    """Return the nodes that show the map, the baseline, and the block that draws."""
+    check_choices(**choices)
+    inputs = checked_inputs(block, inputs)
+    residual, scale_equivariant = choices["residual"], choices["scale_equivariant"]
+    nodes, image = front(
+        inputs, scale_equivariant=scale_equivariant, reference_scale=choices["reference_scale"]
+    )
+    baseline, _ = ending(
+        inputs[0], output, image, residual=residual, scale_equivariant=scale_equivariant, head="gaussian"
+    )
+    last = Node(output, block, {"in_channels": len(inputs), **settings}, (baseline.name, image))
+    return Blueprint(inputs=inputs, nodes=(*nodes, baseline, last), output=output, name=name)

@@ -1,0 +1,192 @@
+"""The networks of the README's table, trained once and kept in a folder: the whole benchmark in one call."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from polaris_lab.config import did_you_mean, read_json, write_json
+from polaris_lab.datasets import PatchDataset
+from polaris_lab.estimators import ESTIMATORS
+from polaris_lab.models import Blueprint
+from polaris_lab.models.presets import preset_names
+from polaris_lab.training.benchmark import BenchmarkTable, Entry, benchmark
+from polaris_lab.training.common_work import FULL, QUICK, WorkSize, common_work
+from polaris_lab.training.recalibration import recalibrate
+from polaris_lab.training.run import Run
+from polaris_lab.training.settings import TrainingConfig
+
+CPU_FILE = "cpu_seconds.json"
+"""Processor time that the training of a run has taken, in its folder."""
+
+SLOW = ("aviator", "aviator_background", "constrained_diffusion_3d", "inverse_modelling")
+"""Estimators of seconds a map, left out of the quick table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network of the table: a preset, its settings, and how it is trained."""
+
+    preset: str
+    settings: Mapping[str, Any]
+    training: Mapping[str, Any]
+    symmetries: bool = False
+    """Average over the 8 symmetries when it predicts."""
+
+
+SMALL = {"layers": 3, "base_filters": 8, "attention": False, "convolutions": 2}
+BEST = {"layers": 4, "base_filters": 12, "attention": False, "convolutions": 2}
+REPORT = {
+    "residual": False,
+    "scale_equivariant": False,
+    "dropout": 0.05,
+    "convolutions": 1,
+    "attention": True,
+}
+
+NETWORKS: dict[str, Network] = {
+    "U-Net of the report, 8 filters": Network(
+        "unet", {"layers": 3, "base_filters": 8, **REPORT}, {"epochs": 2, "batch_size": 4}
+    ),
+    "U-Net, residual, 8 filters": Network(
+        "unet", {**SMALL, "scale_equivariant": False}, {"epochs": 2, "batch_size": 4}
+    ),
+    "ours, 8 filters": Network("unet", SMALL, {"epochs": 2, "batch_size": 4}, symmetries=True),
+    "ours, 8 filters, Gaussian": Network(
+        "unet",
+        {**SMALL, "head": "gaussian"},
+        {"epochs": 2, "batch_size": 4, "loss": "auto"},
+        symmetries=True,
+    ),
+    "ours, 12 filters": Network("unet", BEST, {"epochs": 6, "batch_size": 4}, symmetries=True),
+}
+"""Networks of the table, by name."""
+
+
+def run_benchmark(
+    folder: str | Path,
+    *,
+    quick: bool = False,
+    cpu_minutes: float = 30.0,
+    networks: Mapping[str, Network] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> BenchmarkTable:
+    """Make the common work, fit and train what is missing, and judge everything on the held-out clouds.
+
+    Parameters
+    ----------
+    folder : path
+        Keeps clouds and runs: what is there is not made or trained again, and a training that was cut off goes on.
+    quick : bool
+        Small clouds and short trainings, to try the command out; its numbers mean little.
+    cpu_minutes : float
+        Processor time for all trainings together. A network that would start beyond it is left out, and the table
+        says so.
+    networks : mapping of str to Network, optional
+        :data:`NETWORKS` by default.
+    progress : callable, optional
+        Told one line before each step.
+
+    Returns
+    -------
+    BenchmarkTable
+
+    Raises
+    ------
+    ValueError
+        If the budget is not positive or a network's preset is unknown.
+    """
+    if not cpu_minutes > 0:
+        raise ValueError(f"cpu_minutes: expected a positive number, got {cpu_minutes}")
+    networks = NETWORKS if networks is None else networks
+    for name, network in networks.items():
+        if network.preset not in preset_names():
+            raise ValueError(
+                f"{name}: unknown preset {network.preset!r}: {did_you_mean(network.preset, preset_names())}"
+            )
+    say = progress or (lambda line: None)
+    size = QUICK if quick else FULL
+    folder = Path(folder) / ("quick" if quick else "full")
+    work = common_work(folder / "clouds", size, progress=say)
+    training = saved(work.training, folder / "training.zarr")
+    entries: dict[str, Any] = {name: name for name in ESTIMATORS if not (quick and name in SLOW)}
+    notes = [_describe(size)]
+    spent = 0.0
+    for name, network in networks.items():
+        path = folder / "runs" / _folder_name(name)
+        if spent >= 60 * cpu_minutes and not is_trained(path):
+            notes.append(f"{name} is left out: the budget of {cpu_minutes:g} CPU-minutes is spent")
+            continue
+        say(f"training {name!r}")
+        run, seconds = trained(path, network, training, quick=quick)
+        spent += seconds
+        entries[name] = _entry(run, seconds, network)
+    say("judging all methods")
+    table = benchmark(
+        entries,
+        {"unseen clouds": work.test, "clouds beyond the training's ranges": work.outside},
+        training=work.maps,
+        target="mass_weighted_density",
+        cache=folder / "estimators",
+    )
+    return dataclasses.replace(table, notes=[*notes, *table.notes])
+
+
+def _entry(run: Run, seconds: float, network: Network) -> Entry:
+    choices: dict[str, Any] = {"symmetries": network.symmetries}
+    if network.settings.get("head", "point") != "point":
+        choices["recalibration"] = recalibrate(run, symmetries=network.symmetries)
+    return Entry(run, seconds, choices)
+
+
+def saved(dataset: PatchDataset, path: Path) -> PatchDataset:
+    """Return a dataset from its folder, written there first if it is not."""
+    if path.exists():
+        known = PatchDataset.open(path)
+        if known.fingerprint == dataset.fingerprint:
+            return known
+    return dataset.save(path, overwrite=True)
+
+
+def is_trained(path: Path) -> bool:
+    """Return whether a finished run stands there."""
+    return (path / "run.json").exists() and Run.open(path).state == "finished"
+
+
+def trained(path: Path, network: Network, dataset: PatchDataset, *, quick: bool = False) -> tuple[Run, float]:
+    """Return the run of a network, trained to its end, and the CPU seconds that this took.
+
+    A run that stands there with another blueprint, configuration or dataset is replaced.
+    """
+    blueprint = Blueprint.preset(network.preset, **network.settings)
+    config = TrainingConfig(**{"device": "cpu", **network.training, **({"epochs": 1} if quick else {})})
+    run = Run.open(path) if (path / "run.json").exists() else None
+    if run is None or (run.blueprint, run.config, run.dataset_fingerprint) != (
+        blueprint,
+        config,
+        dataset.fingerprint,
+    ):
+        start = time.process_time()
+        run = Run.create(path, blueprint, dataset, config, overwrite=run is not None)
+        write_json(path / CPU_FILE, {"seconds": time.process_time() - start})
+    start = time.process_time()
+    for _ in run.epochs():
+        spent = read_json(path / CPU_FILE)["seconds"] + time.process_time() - start
+        write_json(path / CPU_FILE, {"seconds": spent})
+        start = time.process_time()
+    return run, float(read_json(path / CPU_FILE)["seconds"])
+
+
+def _folder_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower())
+
+
+def _describe(size: WorkSize) -> str:
+    return (
+        f"common synthetic work: {size.cells}^3 cells of 0.05 pc; {size.training} clouds to learn from, "
+        f"{size.validation} to validate, {size.test} to test (3 maps each, the central {size.crop}^2 pixels), 2 beyond "
+        "the ranges of the others; random fields with ridges, no gas dynamics: rankings carry over, dex do not"
+    )

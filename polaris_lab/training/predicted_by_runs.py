@@ -1,0 +1,113 @@
+"""Predictions of trained networks: one or several, turned or not, read by their heads."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from polaris_lab.quantities import is_logarithmic
+from polaris_lab.training.ensembles import EnsembleModel
+from polaris_lab.training.predicted import LEVELS, Predicted
+from polaris_lab.training.symmetric import Symmetric
+
+if TYPE_CHECKING:
+    from polaris_lab.datasets import PatchDataset
+    from polaris_lab.models import BlueprintModel
+    from polaris_lab.models.heads import Head
+    from polaris_lab.training.run import Run
+
+BATCH_PIXELS = 2**18
+"""Pixels that are predicted at a time."""
+
+
+def predict_with_runs(
+    runs: Sequence[Run],
+    dataset: PatchDataset,
+    rows: np.ndarray,
+    *,
+    target: str,
+    symmetries: bool,
+    samples: int,
+    seed: int,
+) -> Predicted:
+    """Return the mean answer of networks on the CPU; see :func:`polaris_lab.training.predicted.predict`."""
+    models = [run.model() for run in runs]
+    inputs = _inputs(models, dataset, rows)
+    parameters = sum(run.parameters for run in runs)
+    if getattr(models[0], "is_generative", False):
+        if len(models) > 1 or symmetries:
+            raise ValueError("predictor: expected one generative network without symmetries, got more")
+        return dataclasses.replace(_sampled(models[0], inputs, samples, seed), parameters=parameters)
+    if symmetries:
+        models = [Symmetric(model) for model in models]
+    model = models[0] if len(models) == 1 else EnsembleModel(models)
+    head = model.heads[target]
+    start = time.process_time()
+    with torch.inference_mode():
+        parts = [_read(model, head, batch, target) for batch in _batches(inputs)]
+    seconds = time.process_time() - start
+    density, sigma, quantiles = (
+        None if part[0] is None else np.concatenate(part) for part in zip(*parts, strict=True)
+    )
+    if quantiles is not None:
+        quantiles = dict(zip(LEVELS, np.moveaxis(quantiles, 1, 0), strict=True))
+    return Predicted(density, sigma, quantiles, cpu_seconds=seconds, parameters=parameters)
+
+
+def _read(
+    model: nn.Module, head: Head, batch: Mapping[str, Tensor], target: str
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Return density (n, y, x), sigma [dex] (n, y, x) and quantiles of the density (n, levels, y, x)."""
+    raw = model(batch)
+    raw = (raw[target] if isinstance(raw, Mapping) else raw).double()  # (N, C, H, W)
+    sigma, quantiles = head.sigma(raw), None
+    if head.kind == "quantiles":
+        quantiles = torch.cat([10 ** head.quantile(raw, level) for level in LEVELS], dim=1).numpy()
+    density = (10 ** head.point(raw))[:, 0].numpy()
+    return density, None if sigma is None else sigma[:, 0].numpy(), quantiles
+
+
+def _sampled(model: BlueprintModel, inputs: Mapping[str, Tensor], samples: int, seed: int) -> Predicted:
+    """Return the mean of log10 over samples, their spread, and the samples themselves."""
+    start = time.process_time()
+    with torch.inference_mode():
+        drawn = [
+            model.sample(batch, samples=samples, seed=seed + number)[:, :, 0]  # (samples, N, H, W)
+            for number, batch in enumerate(_batches(inputs))
+        ]
+    logs = torch.cat(drawn, dim=1).double().numpy()
+    seconds = time.process_time() - start
+    return Predicted(10 ** logs.mean(axis=0), logs.std(axis=0, ddof=1), samples=10**logs, cpu_seconds=seconds)
+
+
+def _inputs(models: Sequence[BlueprintModel], dataset: PatchDataset, rows: np.ndarray) -> dict[str, Tensor]:
+    """Read what the networks take: log10 of what is logarithmic."""
+    optional = {name for model in models for name in model.blueprint.optional_inputs}
+    inputs = {}
+    for name in sorted({name for model in models for name in model.blueprint.inputs}):
+        if name not in dataset.inputs:
+            if name in optional:
+                continue
+            raise ValueError(
+                f"dataset: the network needs {name!r}, the dataset carries {', '.join(dataset.inputs)}"
+            )
+        values = dataset.read(name, rows).astype(np.float64)
+        values = np.log10(values) if is_logarithmic(name) else values
+        tensor = torch.from_numpy(values.astype(np.float32))
+        if tensor.ndim == 1:
+            tensor = tensor[:, None, None]  # one number a patch
+        inputs[name] = tensor[:, None] if tensor.ndim == 3 else tensor  # (n, C, y, x)
+    return inputs
+
+
+def _batches(inputs: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    first = next(iter(inputs.values()))
+    count = max(1, BATCH_PIXELS // (first.shape[-2] * first.shape[-1]))
+    for start in range(0, len(first), count):
+        yield {name: values[start : start + count] for name, values in inputs.items()}

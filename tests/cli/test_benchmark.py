@@ -1,0 +1,35 @@
+"""`polaris-lab benchmark`: one command makes the table."""
+
+import json
+
+import pytest
+
+from polaris_lab.cli import main
+from polaris_lab.training import benchmark_networks
+from polaris_lab.training.benchmark_networks import Network
+from polaris_lab.training.common_work import WorkSize
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(benchmark_networks, "QUICK", WorkSize(32, 2, 1, 2, 16, 16))
+    monkeypatch.setattr(benchmark_networks, "ESTIMATORS", {"power_law": None, "multi_scale": None})
+    network = Network("unet", {"layers": 1, "base_filters": 2, "attention": False}, {"batch_size": 8})
+    monkeypatch.setattr(benchmark_networks, "NETWORKS", {"tiny": network})
+
+
+def test_table_to_a_file_and_as_json(tiny, tmp_path, capsys):
+    cache, table = tmp_path / "cache", tmp_path / "table.md"
+    assert main(["benchmark", "--quick", "--cache", str(cache), "--output", str(table), "--quiet"]) == 0
+    text = table.read_text()
+    assert "| tiny |" in text
+    assert "| power_law |" in text
+    capsys.readouterr()
+    assert main(["benchmark", "--quick", "--cache", str(cache), "--json", "--quiet"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {row["model"] for row in answer["rows"]} == {"power_law", "multi_scale", "tiny"}
+
+
+def test_a_wrong_budget_is_one_line(tiny, tmp_path, capsys):
+    assert main(["benchmark", "--quick", "--cache", str(tmp_path), "--cpu-minutes", "-1"]) == 1
+    assert "cpu_minutes: expected a positive number, got -1" in capsys.readouterr().err
