@@ -25,6 +25,7 @@ from widgets.kan_curves import learned_curves
 from widgets.map_grids import map_grid
 from widgets.maps import correlation, sky_map, spatial_error
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
+from widgets.studies import complexity_map, training_set_size
 
 __all__ = [
     "HISTORY_COLUMNS",
@@ -34,6 +35,7 @@ __all__ = [
     "centroid_map",
     "channel_maps",
     "coherence",
+    "complexity_map",
     "correlation",
     "coverage_curves",
     "history_table",
@@ -52,4 +54,5 @@ __all__ = [
     "sky_map",
     "spatial_error",
     "spectrum",
+    "training_set_size",
 ]

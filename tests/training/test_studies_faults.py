@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -16,12 +17,12 @@ import pytest
 from astropy import units as u
 
 from polaris_lab.datasets import PatchDataset
-from polaris_lab.parallel import map_as_finished
+from polaris_lab.parallel import _begin_worker, map_as_finished
 from polaris_lab.training import Study, TrainingConfig, complexity_map
 from polaris_lab.training.studies import ledger
 
 SETTINGS = {"attention": False, "reference_scale": 2.0}
-TRAINING = TrainingConfig(epochs=40, batch_size=3, device="cpu")
+TRAINING = TrainingConfig(epochs=16, batch_size=3, device="cpu")
 CHOICES = {"layers": (1, 2), "base_filters": (2,), "settings": SETTINGS, "seeds": (0, 1)}
 
 SCRIPT = """
@@ -86,7 +87,14 @@ def start_script(small, path, tmp_path, workers):
     here = Path(__file__).resolve()
     paths = [str(here.parents[2]), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
-        [sys.executable, str(tmp_path / "script.py"), str(small.path), str(path), str(here.parent), str(workers)],
+        [
+            sys.executable,
+            str(tmp_path / "script.py"),
+            str(small.path),
+            str(path),
+            str(here.parent),
+            str(workers),
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -115,7 +123,7 @@ def test_a_killed_study_goes_on_and_leaves_no_worker_behind(small, undisturbed, 
     wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
     assert ledger.holder(path) is None
     begun = {run: len((path / run / "history.jsonl").read_text().splitlines()) for run in _run_folders(path)}
-    assert any(2 < epochs < 40 for epochs in begun.values())
+    assert any(2 < epochs < 16 for epochs in begun.values())
     list(complexity_map(small, TRAINING, path=path, **CHOICES))
     assert_as_undisturbed(path, undisturbed)
 
@@ -124,6 +132,7 @@ def _run_folders(path):
     return [entry.parent.name for entry in path.glob("*/run.json")]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_cells_at_work_at_their_next_batch(small, undisturbed, tmp_path):
     path = tmp_path / "map"
     script = start_script(small, path, tmp_path, 2)
@@ -191,14 +200,25 @@ def test_a_worker_of_a_cluster_dies_and_nothing_is_lost(small, undisturbed, tmp_
 # -- the pool ------------------------------------------------------------------------------------------
 
 
-def gpu_of_this_process(_item):
-    time.sleep(0.5)
-    return os.environ.get("CUDA_VISIBLE_DEVICES")
-
-
-def test_processes_share_out_the_gpus():
-    found = {gpu for _, gpu in map_as_finished(gpu_of_this_process, range(6), workers=2, gpus=("3", "5"))}
-    assert found == {"3", "5"}
+def test_processes_share_out_the_gpus(monkeypatch):
+    names = ["CUDA_VISIBLE_DEVICES"] * 4
+    found = {gpu for _, gpu in map_as_finished(os.getenv, names, workers=2, gpus=("3", "5"))}
+    assert found <= {"3", "5"}
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    for name in (
+        "CUDA_VISIBLE_DEVICES",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ):
+        monkeypatch.setenv(name, "1")
+    numbers, taken = queue.Queue(), []
+    for number in range(3):
+        numbers.put(number)
+        _begin_worker(numbers, ("3", "5"))
+        taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert taken == ["3", "5", "3"]
 
 
 def test_items_are_taken_as_results_come():
@@ -215,13 +235,9 @@ def test_items_are_taken_as_results_come():
     assert known == [(number, number) for number in range(5)]
 
 
-def kill_this_process(_item):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_task_that_kills_every_worker_ends_the_work():
     with pytest.raises(RuntimeError, match=r"workers: expected processes that live.*fewer workers"):
-        list(map_as_finished(kill_this_process, [1], workers=2))
+        list(map_as_finished(os._exit, [1], workers=2))
 
 
 def test_an_error_of_an_item_is_raised_and_the_others_are_told():

@@ -172,7 +172,9 @@ def test_a_search_goes_on_where_it_was_left(small, tmp_path):
     kept = optuna.load_study(study_name="search", storage=storage(tmp_path / "search"))
     assert [trial.value for trial in kept.trials] == table["validation_loss"].tolist()
     assert [trial.params["base_filters"] for trial in kept.trials] == table["base_filters"].tolist()
-    with pytest.raises(FileExistsError, match=r"more\.metric: 'validation_loss' in the folder, 'rmse_dex' now"):
+    with pytest.raises(
+        FileExistsError, match=r"more\.metric: 'validation_loss' in the folder, 'rmse_dex' now"
+    ):
         search(small, TRAINING, trials=4, metric="rmse_dex", **how)
     with pytest.raises(ValueError, match="got a search; take table"):
         Study.open(tmp_path / "search").grid()
