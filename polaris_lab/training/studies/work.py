@@ -18,6 +18,9 @@ from polaris_lab.training.studies.ledger import STOP
 CPU_TIME = "cpu_seconds.json"
 """Beside the other files of a run: processor time of its training so far [s]."""
 
+WAIT_SECONDS = 20.0
+"""How long a run that another process still holds is waited for."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -107,6 +110,7 @@ def _train(task: Task) -> str:
     from polaris_lab.training.session import start
     from polaris_lab.training.studies.trials import Pruning
 
+    _wait_until_free(task.run_path)
     run = _run(task)
     stop = Path(task.study) / STOP
     pruning = None if task.trial is None else Pruning(task.trial)
@@ -127,6 +131,18 @@ def _train(task: Task) -> str:
     finally:
         loop.close()
     return run.state
+
+
+def _wait_until_free(run: Path) -> None:
+    """Give a worker of an earlier session, whose parent was killed, the moment that it needs to end."""
+    from polaris_lab.training.lock import holder
+
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        entry = holder(run)
+        if entry is None or entry["pid"] == os.getpid():
+            return
+        time.sleep(0.05)
 
 
 def _run(task: Task) -> Any:
