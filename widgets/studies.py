@@ -20,7 +20,7 @@ _LABELS = {
     "base_filters": "base filters",
     "layers": "layers",
     "parameters": "parameters",
-    "accuracy_within_0.3_dex": "pixels within 0.3 dex",
+    "accuracy_within_0.3_dex": "fraction of pixels within 0.3 dex",
 }
 
 
@@ -139,7 +139,7 @@ def training_set_size(
             )
     first = next(iter(named.values()))
     frame = curve_options(
-        title or f"{_label(metric).capitalize()}: {_seeds(first)}",
+        title or f"{_label(metric)}: {_seeds(first)}",
         width,
         height,
         logx=True,
@@ -147,7 +147,11 @@ def training_set_size(
         ylabel=_label(metric),
         xticks=_ticks(named, first.axes[0]),
     )
-    return hv.Overlay(layers).opts(frame).opts(legend_position="bottom_right")
+    return (
+        hv.Overlay(layers)
+        .opts(frame)
+        .opts(legend_position="bottom_right" if _more_is_better(metric) else "top_right")
+    )
 
 
 def _ticks(studies: dict[str, Any], axis: str) -> list[tuple[float, str]]:
