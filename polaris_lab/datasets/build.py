@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +44,7 @@ def build_dataset(
     client: Any = None,
     overwrite: bool = False,
     train_on_reserved: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> PatchDataset:
     """Build a training set from one cloud or several, on disk.
 
@@ -69,6 +70,9 @@ def build_dataset(
     train_on_reserved : bool
         Take clouds whose provenance says ``do_not_train`` all the same, as that of
         :func:`polaris_lab.sample_cloud` does; figures measured on them are then no test any more.
+    on_progress : callable, optional
+        Called with the patches committed and those found so far, for each patch and each cloud. What it raises
+        stops the build; the patches committed stay, and the same call resumes.
 
     Returns
     -------
@@ -130,7 +134,7 @@ def build_dataset(
             lines = _lines(growing, config, velocity, client, progress)
             faces = ChannelFaces(config, depth_cells) if config.channel_quantities else None
             by_name = dict(zip(names, cubes, strict=True))
-            selection, slabs = _write(growing, found, by_name, lines, faces, progress)
+            selection, slabs = _write(growing, found, by_name, lines, faces, progress, on_progress)
             _finish(growing, config, selection, sentence(config, cell_size_pc, slabs, held_out), held_out)
             logger.info("%s: %s", path, selection_in_words(selection))
         except BaseException:
@@ -191,8 +195,10 @@ def _write(
     lines: LineFaces | None,
     faces: ChannelFaces | None,
     progress: bool,
+    on_progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Commit the patches of every cloud that are not there yet; return what is to be said of the clouds."""
+    report = on_progress or (lambda done, total: None)
     selection, slabs, number = {}, {}, 0
     with (
         closing(lines) if lines else nullcontext(),
@@ -205,6 +211,7 @@ def _write(
                 slabs[name] = result["slab"]
             bar.total += len(rows["score"])
             bar.refresh()
+            report(number, bar.total)
             for k in range(len(rows["score"])):
                 row = _row(rows, k, name)
                 if number >= len(growing.records):
@@ -222,6 +229,7 @@ def _write(
                     )
                 number += 1
                 bar.update()
+                report(number, bar.total)
     return selection, slabs
 
 

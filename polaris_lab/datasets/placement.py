@@ -6,6 +6,7 @@ of the slab, and last the score, with the probability of eq. 14.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ def place(
     -------
     Placement
     """
-    places = len(best_layout(np.ones_like(ground.probability), ground))
+    places = _room(ground)
     goal = places if wanted is None else min(wanted, places)
     origin, fate = _place_randomly(ground, candidates, goal, rng)
     found = int((fate == "accepted").sum())
@@ -107,6 +108,14 @@ def place(
         stage=np.concatenate([stage, np.full(len(layout), "packing", dtype="U7")]),
         note=f"{note}; packed anew with {int(kept.sum())}",
     )
+
+
+def _room(ground: Ground) -> int:
+    """Return how many patches can be laid out on a face, whatever their scores."""
+    if not (ground.diffuse.any() or ground.across.any()):
+        rows, columns = ground.probability.shape
+        return math.ceil(rows / ground.separation) * math.ceil(columns / ground.separation)
+    return len(best_layout(np.ones_like(ground.probability), ground))
 
 
 def _place_randomly(

@@ -137,6 +137,42 @@ class Proposals:
         found = Counter(self.table["fate"].tolist())
         return {fate: found[fate] for fate in FATES}
 
+    def reason(self, number: int) -> str:
+        """Say in a sentence what became of a candidate, and why.
+
+        Parameters
+        ----------
+        number : int
+            Its row in the table, from 0.
+
+        Raises
+        ------
+        ValueError
+            If there is no such candidate.
+        """
+        count = len(self.scores)
+        if isinstance(number, bool) or not 0 <= number < count:
+            raise ValueError(f"number: expected a candidate from 0 to {count - 1}, got {number!r}")
+        config, row = self.config, {name: values[number] for name, values in self.table.items()}
+        if row["fate"] == "too diffuse":
+            return (
+                f"too diffuse: {100 * row['diffuse_fraction']:.3g} % of its pixels lie below "
+                f"{config.low_column_density:g} of the mean column density, more than the "
+                f"{100 * config.low_density_fraction:g} % allowed"
+            )
+        if row["fate"] == "score":
+            draws = "one draw" if row["stage"] == "random" else f"each of {config.attempts} draws"
+            return (
+                f"score refused: f(s) = {100 * row['probability']:.3g} % at the score {row['score']:.3g}, "
+                f"and {draws} failed"
+            )
+        return {
+            "accepted": f"kept, for {row['split']}",
+            "too close": f"overlaps: nearer than {config.separation_pixels} pixels to a patch taken before",
+            "across the slab": "across the slab: it would have gas of both training and validation",
+            "repacked": "jammed: taken at random, then given up for a layout that holds more patches",
+        }[str(row["fate"])]
+
     @property
     def packed_faces(self) -> tuple[str, ...]:
         """Lines of sight whose patches were laid out anew because random placement jammed."""

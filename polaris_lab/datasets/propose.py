@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,9 +16,9 @@ from polaris_lab.datasets.arrays import shuffled_split
 from polaris_lab.datasets.patch_config import PatchConfig
 from polaris_lab.datasets.placement import Ground, Placement, place
 from polaris_lab.datasets.proposals import Face, Proposals
-from polaris_lab.datasets.scoring import acceptance_probability, score_windows
+from polaris_lab.datasets.scoring import ScoreMaps, acceptance_probability, combined_score, score_windows
 from polaris_lab.datasets.split import Slab, choose_slab, face_axes, sides
-from polaris_lab.datasets.windows import window_sum
+from polaris_lab.datasets.windows import window_count
 
 logger = logging.getLogger(__name__)
 
@@ -94,26 +95,42 @@ def reconsider(proposals: Proposals, config: PatchConfig) -> Proposals:
         )
     check_shape(proposals.shape, config)
     faces = [face for face in proposals.faces if face.line_of_sight in config.used_lines_of_sight]
-    scored = ("patch_size", "weights", "low_column_density")
-    if any(getattr(old, name) != getattr(config, name) for name in scored):
+    same_scores = all(getattr(old, name) == getattr(config, name) for name in ("patch_size", "weights"))
+    if old.patch_size != config.patch_size:
         faces = [_scored(face.line_of_sight, face.maps, config) for face in faces]
+    else:
+        faces = [_weighed(face, old, config) for face in faces]
+    reference = proposals.score_quantiles if same_scores and len(faces) == len(proposals.faces) else None
     slab = None
     if config.split_by == "slab":
         first = faces[0]
         along = face_axes(first.line_of_sight).index(config.slab_axis)
         mass = first.maps["column_density"].sum(axis=1 - along)
         slab = choose_slab(len(mass), config, mass)
-    again = decide(faces, config, slab=slab, name=proposals.name, held_out=proposals.held_out)
+    again = decide(
+        faces, config, slab=slab, name=proposals.name, held_out=proposals.held_out, reference=reference
+    )
     return Proposals(**again, pixel_size_pc=proposals.pixel_size_pc, shape=proposals.shape)
 
 
 def decide(
-    faces: Sequence[Face], config: PatchConfig, *, slab: Slab | None, name: str, held_out: bool
+    faces: Sequence[Face],
+    config: PatchConfig,
+    *,
+    slab: Slab | None,
+    name: str,
+    held_out: bool,
+    reference: np.ndarray | None = None,
 ) -> dict:
-    """Place patches on scored faces; return what :class:`Proposals` is made of, without the pixel size."""
-    reference = np.quantile(
-        np.concatenate([face.scores.total.ravel() for face in faces]), np.linspace(0, 1, QUANTILES)
-    )
+    """Place patches on scored faces; return what :class:`Proposals` is made of, without the pixel size.
+
+    `reference`: quantiles of the scores of all windows where they are known already.
+    """
+    if reference is None:
+        every = np.sort(
+            np.concatenate([face.scores.total.ravel() for face in faces])
+        )  # sorted: quicker quantiles
+        reference = np.quantile(every, np.linspace(0, 1, QUANTILES))
     rng = np.random.default_rng([config.seed, _stream(name)])
     rows, notes = [], []
     for face in faces:
@@ -180,6 +197,15 @@ def quantile_of(score: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.interp(score, reference, np.linspace(0, 1, len(reference)))
 
 
+def _quantiles(values: np.ndarray, count: int) -> np.ndarray:
+    """Return evenly spaced quantiles as numpy's, which searches for each of them in values that are sorted faster."""
+    ordered = np.sort(values)
+    place = np.linspace(0, 1, count) * (len(ordered) - 1)
+    below = place.astype(np.int64)
+    low, high = ordered[below], ordered[np.minimum(below + 1, len(ordered) - 1)]
+    return low + (high - low) * (place - below)
+
+
 def check_shape(shape: tuple[int, int, int], config: PatchConfig) -> None:
     """Refuse a cube on whose faces no patch fits, or without room for a slab and the rest.
 
@@ -210,14 +236,29 @@ def check_shape(shape: tuple[int, int, int], config: PatchConfig) -> None:
 
 def _scored(axis: str, maps: Mapping[str, np.ndarray], config: PatchConfig) -> Face:
     column = maps["column_density"]
-    side = config.patch_size
-    very_diffuse = column < config.low_column_density * column.mean()
     return Face(
         line_of_sight=axis,
         maps=dict(maps),
-        scores=score_windows(column, maps["mass_weighted_density"], side, weights=config.weights),
-        diffuse_fraction=window_sum(very_diffuse, side) / side**2,
+        scores=score_windows(
+            column, maps["mass_weighted_density"], config.patch_size, weights=config.weights
+        ),
+        diffuse_fraction=_diffuse_fraction(column, config),
     )
+
+
+def _diffuse_fraction(column_density: np.ndarray, config: PatchConfig) -> np.ndarray:
+    very_diffuse = column_density < config.low_column_density * column_density.mean()
+    return window_count(very_diffuse, config.patch_size) / config.patch_size**2
+
+
+def _weighed(face: Face, old: PatchConfig, config: PatchConfig) -> Face:
+    """Return a face with the scores it has weighed anew, and its diffuse pixels counted anew, where it needs that."""
+    if old.weights != config.weights:
+        parts = face.scores[:-1]
+        face = replace(face, scores=ScoreMaps(*parts, total=combined_score(parts, weights=config.weights)))
+    if old.low_column_density != config.low_column_density:
+        face = replace(face, diffuse_fraction=_diffuse_fraction(face.maps["column_density"], config))
+    return face
 
 
 def _rows(

@@ -33,6 +33,24 @@ def window_sum(image: np.ndarray, window: int) -> np.ndarray:
     return _both_axes(np.add, 0.0, image, window)
 
 
+def window_count(mask: np.ndarray, window: int) -> np.ndarray:
+    """Count the true pixels of every window, int64; shapes as in :func:`window_sum`.
+
+    Whole numbers may be subtracted without a loss: running totals give them in a fraction of the time of a sum.
+
+    Examples
+    --------
+    >>> window_count(np.eye(3, dtype=bool), 2)
+    array([[2, 1],
+           [1, 2]])
+    """
+    check_window(np.shape(mask), window)
+    totals = np.zeros(np.add(np.shape(mask), 1), np.int64)
+    totals[1:, 1:] = np.asarray(mask, bool).cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    bands = totals[window:] - totals[:-window]
+    return bands[:, window:] - bands[:, :-window]
+
+
 def window_minimum(image: np.ndarray, window: int) -> np.ndarray:
     """Smallest value in every window; shapes as in :func:`window_sum`."""
     return _both_axes(np.minimum, np.inf, image, window)

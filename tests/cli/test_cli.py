@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from astropy import units as u
 
 import polaris_lab
-from polaris_lab.cli import COMMANDS, main
+from polaris_lab.cli import COMMANDS, main, serve
 from polaris_lab.cli.predict import parse_distance
 
 
@@ -108,6 +111,40 @@ def test_an_error_of_several_lines_becomes_one(monkeypatch, capsys):
 def test_a_folder_that_is_not_there_cannot_be_served(tmp_path, capsys):
     assert main(["serve", "training", str(tmp_path / "runs")]) == 1
     assert "polaris-lab demo" in capsys.readouterr().err
+
+
+def test_a_cloud_that_is_not_there_cannot_be_inspected(tmp_path, capsys):
+    assert main(["serve", "inspector", str(tmp_path / "fog.zarr")]) == 1
+    assert '"synthetic" for a cloud made on the spot' in capsys.readouterr().err
+
+
+def test_a_workspace_must_be_a_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("polaris_lab.cli.serve._cloud", lambda arguments: (None, "cube"))
+    assert main(["serve", "inspector", "--workspace", str(tmp_path / "none")]) == 1
+    assert "expected a folder to build datasets in" in capsys.readouterr().err
+
+
+def test_the_inspector_says_how_its_cloud_is_opened(tmp_path, monkeypatch):
+    """What the page offers to copy gives the cloud it shows."""
+    served = {}
+    monkeypatch.setattr("widgets.shell.serve", lambda apps, **choices: served.update(apps))
+    np.save(tmp_path / "fog.npy", np.ones((8, 8, 8), np.float32))
+    words = [
+        "serve",
+        "inspector",
+        str(tmp_path / "fog.npy"),
+        "--cell-size",
+        "20600 AU",
+        "--workspace",
+        str(tmp_path),
+    ]
+    assert main(words) == 0
+    assert list(served) == ["inspector"]
+    arguments = argparse.Namespace(path=str(tmp_path / "fog.npy"), cell_size="20600 AU")
+    cube, source = serve._cloud(arguments)
+    again = eval(source, {"lab": polaris_lab, "u": u})
+    assert again.cell_size_pc == cube.cell_size_pc == pytest.approx(0.0999, abs=1e-4)
+    assert np.array_equal(again.density, cube.density)
 
 
 def test_a_missing_map_is_named(capsys, tmp_path):

@@ -242,6 +242,25 @@ def test_ctrl_c_leaves_a_partial_that_resumes(cube, tmp_path, monkeypatch):
     assert len(build(cube, path)) > 50
 
 
+def test_a_caller_follows_stops_and_takes_up_the_build(clouds, tmp_path):
+    config, path, seen = replace(CONFIG, split_by="shuffle"), tmp_path / "two.zarr", []
+
+    def follow(done, total):
+        seen.append((done, total))
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(clouds[:2], path, config, on_progress=follow)
+    assert [done for done, _ in seen] == [0, 1, 2, 3, 4]
+    assert not path.exists()
+    dataset = build(clouds[:2], path, config, on_progress=follow)
+    later = seen[5:]
+    assert later[-1] == (len(dataset), len(dataset))
+    assert later == sorted(later)
+    assert same(dataset, build(clouds[:2], tmp_path / "again.zarr", config))
+
+
 def test_a_partial_of_other_choices_is_refused(cube, tmp_path, monkeypatch):
     path = tmp_path / "fog.zarr"
     interrupted(cube, path, monkeypatch)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from polaris_lab.datasets.placement import Ground, best_layout, place
+from polaris_lab.datasets.placement import Ground, _room, best_layout, place
 
 
 def ground(shape=(385, 385), *, separation=128, probability=1.0):
@@ -96,6 +96,17 @@ def test_packing_meets_the_score_test_too():
     assert len(packed) == 1600
     expected = 1 - 0.98**20
     assert (packed == "accepted").mean() == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 1600))
+
+
+@pytest.mark.parametrize(
+    ("shape", "separation"), [((385, 385), 128), ((7, 50), 8), ((64, 33), 11), ((1, 1), 5)]
+)
+def test_room_on_an_open_face_is_that_of_the_best_layout(shape, separation):
+    """Counted without a search, it must be what the search finds."""
+    face = ground(shape, separation=separation)
+    assert _room(face) == len(best_layout(np.ones(shape), face))
+    face.across[0, 0] = True
+    assert _room(face) == len(best_layout(np.ones(shape), face))
 
 
 def test_impossible_scores_place_nothing():

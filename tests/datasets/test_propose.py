@@ -7,7 +7,7 @@ import pytest
 from astropy import units as u
 
 from polaris_lab import PatchConfig, SimulationCube, project, propose_patches
-from polaris_lab.datasets.propose import acceptance
+from polaris_lab.datasets.propose import _quantiles, acceptance
 from polaris_lab.datasets.scoring import acceptance_probability, score_windows
 from polaris_lab.datasets.split import face_axes
 
@@ -172,6 +172,7 @@ def test_shuffle_and_held_out(cube):
         {"patch_size": 24, "validation_fraction": 0.3},
         {"weights": (0.0, 1.0, 0.0)},
         {"low_column_density": 0.8},
+        {"weights": (2.0, 0.0, 1.0), "low_column_density": 0.6, "steepness": 4.0},
     ],
 )
 def test_reconsidering_is_proposing_again(cube, proposals, changes):
@@ -179,6 +180,45 @@ def test_reconsidering_is_proposing_again(cube, proposals, changes):
     afresh = propose_patches(cube, again.config)
     for column, values in afresh.table.items():
         assert np.array_equal(values, again.table[column])
+
+
+def test_a_slider_that_comes_back_finds_what_was_there(proposals):
+    """Scores weighed anew are weighed from their parts, not from what a former weight left of them."""
+    there_and_back = proposals.reconsider(weights=(0.0, 0.0, 3.0)).reconsider(
+        weights=proposals.config.weights
+    )
+    assert np.array_equal(there_and_back.scores, proposals.scores)
+    assert np.array_equal(there_and_back.score_quantiles, proposals.score_quantiles)
+
+
+@pytest.mark.parametrize("length", [1, 2, 1000, 4321])
+def test_quantiles_are_those_of_numpy(length):
+    values = np.random.default_rng(0).lognormal(size=length)
+    assert _quantiles(values, 1001) == pytest.approx(np.quantile(values, np.linspace(0, 1, 1001)), rel=1e-12)
+    assert _quantiles(values, 1001)[[0, -1]].tolist() == [values.min(), values.max()]
+
+
+def test_every_candidate_has_its_reason(cube):
+    config = PatchConfig.by_quantile(patch_size=16, low_density_fraction=0.2, low_column_density=0.6)
+    proposals = propose_patches(cube, config)
+    words = {
+        "accepted": "kept",
+        "too close": "overlaps",
+        "too diffuse": "too diffuse",
+        "across the slab": "across the slab",
+        "score": "score refused",
+        "repacked": "jammed",
+    }
+    fates = proposals.table["fate"].tolist()
+    assert set(fates) >= {"accepted", "too close", "too diffuse", "across the slab", "score"}
+    for number, fate in enumerate(fates):
+        assert proposals.reason(number).startswith(words[fate])
+    diffuse = fates.index("too diffuse")
+    assert f"{100 * proposals.table['diffuse_fraction'][diffuse]:.3g} %" in proposals.reason(diffuse)
+    assert "the 20 % allowed" in proposals.reason(diffuse)
+    for number in (-1, len(fates), True):
+        with pytest.raises(ValueError, match=f"expected a candidate from 0 to {len(fates) - 1}"):
+            proposals.reason(number)
 
 
 def test_reconsidering_needs_the_face(proposals):

@@ -7,6 +7,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from polaris_lab.datasets.windows import (
+    window_count,
     window_covariances,
     window_maximum,
     window_minimum,
@@ -29,6 +30,13 @@ def test_every_window(image, window, fast, slow):
     expected = slow(sliding_window_view(image, (window, window)), axis=(2, 3))
     assert fast(image, window).shape == expected.shape
     assert np.allclose(fast(image, window), expected, rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("window", [1, 2, 11, 23])
+def test_counting_is_summing(image, window):
+    counted = window_count(image > 1, window)
+    assert counted.dtype == np.int64
+    assert np.array_equal(counted, window_sum(image > 1, window))
 
 
 def test_covariance(image):
@@ -56,3 +64,5 @@ def test_bad_windows(image):
         window_sum(image, 0)
     with pytest.raises(ValueError, match="expected a 2D map"):
         window_sum(image[None], 3)
+    with pytest.raises(ValueError, match="23 x 31 pixels, got 24"):
+        window_count(image > 1, 24)
