@@ -43,6 +43,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Run",
             "TrainingConfig",
             "accuracy",
+            "complexity_map",
             "evaluate",
             "fit",
             "fit_baseline",

@@ -28,7 +28,7 @@ def holder(path: Path) -> dict[str, Any] | None:
     """Return who holds a lock (pid, started, host), None if nobody does.
 
     The entry of a process that no longer lives counts for nothing, also when another process has its number
-    by now. A process of another machine cannot be asked: its entry counts.
+    by now, or waits only for its parent to take note of its end. A process of another machine cannot be asked: its entry counts.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ def holder(path: Path) -> dict[str, Any] | None:
     if host != platform.node():
         return entry
     try:
-        alive = abs(psutil.Process(pid).create_time() - born) < 2.0
+        process = psutil.Process(pid)
+        alive = abs(process.create_time() - born) < 2.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
     except psutil.AccessDenied:

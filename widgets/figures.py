@@ -32,6 +32,7 @@ from widgets.observation_figures import (
     density_pdfs,
 )
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
+from widgets.studies import complexity_map, training_set_size
 
 __all__ = [
     "HISTORY_COLUMNS",
@@ -42,6 +43,7 @@ __all__ = [
     "channel_maps",
     "coherence",
     "column_relation",
+    "complexity_map",
     "core_errors",
     "core_markers",
     "core_mass_function",
@@ -64,4 +66,5 @@ __all__ = [
     "sky_map",
     "spatial_error",
     "spectrum",
+    "training_set_size",
 ]

@@ -1,4 +1,4 @@
-"""The command line: ``polaris-lab demo | predict | emission | train | evaluate | benchmark | presets | fetch | serve | doctor``.
+"""The command line: ``polaris-lab demo | predict | emission | train | evaluate | study | benchmark | presets | fetch | serve | doctor``.
 
 Exit status: 0 done; 1 the input was refused or something failed (one line says expected, got and remedy,
 ``--debug`` shows the traceback); 2 the command line itself was wrong; 130 interrupted. With ``--json`` standard
@@ -26,6 +26,7 @@ COMMANDS = (
     "emission",
     "train",
     "evaluate",
+    "study",
     "benchmark",
     "presets",
     "fetch",

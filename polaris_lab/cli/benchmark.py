@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="small clouds, one epoch: one to two CPU-minutes, numbers mean little",
     )
-    size.add_argument("--full", action="store_true", help="the table of the README (the default)")
+    size.add_argument(
+        "--medium", action="store_true",
+        help="the table of the README: all clouds and networks, without the estimators of seconds a map",
+    )  # fmt: skip
+    size.add_argument("--full", action="store_true", help="everything (the default)")
     parser.add_argument("--output", type=Path, metavar="TABLE.md", help="write the table here, as Markdown")
     parser.add_argument(
         "--cache",
@@ -53,7 +57,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             print(line, file=sys.stderr, flush=True)
 
     cache = arguments.cache or Path(pooch.os_cache("polaris-lab")) / "benchmark"
-    table = run_benchmark(cache, quick=arguments.quick, cpu_minutes=arguments.cpu_minutes, progress=say)
+    size = "quick" if arguments.quick else "medium" if arguments.medium else "full"
+    table = run_benchmark(cache, size=size, cpu_minutes=arguments.cpu_minutes, progress=say)
     if arguments.output is not None:
         from polaris_lab.config import write_bytes
 

@@ -1,138 +1,143 @@
-"""Predict the volume density behind a FITS column density map.
+"""Predict the volume density behind FITS column density maps.
 
-Writes a FITS file on the map's grid: density n_H [cm^-3], 68 % and 95 % intervals, quality flags, coverage.
+Writes a FITS file on the grid of each map: density n_H [cm^-3], 68 % and 95 % intervals, quality flags, coverage.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from astropy import units as u
 
 DEMO_RUN = Path("demo") / "run"
 """Where `polaris-lab demo` leaves its run, looked for when no run is named."""
 
+LARGE = 16_000_000
+"""Pixels of a map above which its prediction is written row by row."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("map", type=Path, metavar="MAP.fits", help="column density map with a celestial WCS")
-    parser.add_argument("--distance", required=True, help='distance of the cloud, for example "300 pc"')
-    parser.add_argument("--species", required=True, help="what the map counts: H2, H, A_V or A_K")
     parser.add_argument(
-        "--run", type=Path, help=f"folder of a trained run (default: {DEMO_RUN}, if it is there)"
+        "maps", type=Path, nargs="+", metavar="MAP.fits", help="column density maps with a celestial WCS"
+    )
+    parser.add_argument("--distance", required=True, help='of the cloud, for example "300 pc" or "Orion A"')
+    parser.add_argument("--species", required=True, help="what the maps count: H2, H, A_V, A_K or tau")
+    parser.add_argument("--law", help="of A_V, A_K or tau: a named law, for example guver2009")
+    parser.add_argument("--mu", type=float, help="gas mass per H2 [m_H] of older maps, for example 2.33")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        help=f"folder of a trained run, several are averaged (default: {DEMO_RUN}, if it is there)",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="OUT.fits", help="default: MAP_density.fits beside you"
+        "--classical", metavar="NAME", help="a classical estimator instead of a network: no interval"
     )
     parser.add_argument(
-        "--unit", help='unit of the map if its header lies, for example "cm-2" or "dex(cm-2)"'
+        "--output",
+        type=Path,
+        metavar="OUT",
+        help="a file; of several maps a folder (default: MAP_density.fits beside you)",
     )
+    parser.add_argument(
+        "--interval", choices=("68", "95", "both"), default="both", help="which intervals are written"
+    )
+    parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report too")
+    parser.add_argument("--unit", help='unit of the maps if a header lies, for example "cm-2" or "dex(cm-2)"')
     parser.add_argument("--hdu", help="number or name of the image in the file (default: the first one)")
+    parser.add_argument("--error-hdu", help="number or name of the image with the standard error")
+    parser.add_argument("--beam", help='width of the beam, for example "36 arcsec", if the header lacks it')
     parser.add_argument(
         "--blank", type=float, action="append", help="value that means no data (may be repeated)"
     )
+    parser.add_argument("--foreground", help='N_H to be taken off, for example "5e20 cm-2"')
+    parser.add_argument("--depth", help='depth of the cloud for networks that take it, for example "1 pc"')
+    parser.add_argument("--symmetries", action="store_true", help="average over the 8 orientations")
+    parser.add_argument("--samples", type=int, help="of a generative run: keep so many maps")
     parser.add_argument(
         "--overlap", type=float, help="predict in overlapping tiles, for example 0.5 as in the report"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing output file")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Open the map, predict, write the FITS file, and say what came out."""
-    from polaris_lab.observations import Observation, predict_density
-    from polaris_lab.observations.prediction import Quality, check_output
-    from polaris_lab.training import Run
+    """Predict every map; of several, those that fail do not stop the others, and the status at the end is 1."""
+    from polaris_lab.cli.predict_maps import Job
 
-    output = arguments.output or Path(f"{_stem(arguments.map)}_density.fits")
-    _check_free(output, arguments.map, overwrite=arguments.overwrite)
     if not arguments.json:  # the notes are printed with the answer
-        logging.getLogger("polaris_lab.observations").setLevel(logging.WARNING)
-    choices = {
-        name: getattr(arguments, name) for name in ("unit", "blank") if getattr(arguments, name) is not None
-    }
-    if arguments.hdu is not None:
-        choices["hdu"] = int(arguments.hdu) if arguments.hdu.lstrip("-").isdigit() else arguments.hdu
-    observation = Observation.from_fits(
-        arguments.map, distance=parse_distance(arguments.distance), species=arguments.species, **choices
-    )
-    model_run = Run.open(find_run(arguments.run))
-    check_output(
-        output, overwrite=arguments.overwrite
-    )  # makes its folder, so not before the rest is known to be there
-    prediction = predict_density(
-        model_run, observation, overlap=arguments.overlap, progress=not arguments.quiet
-    )
-    prediction.write_fits(output, overwrite=arguments.overwrite)
-    valid = np.isfinite(prediction.density)
-    density = prediction.density[valid]
-    low, median, high = (float(value) for value in np.percentile(density, [1, 50, 99]))
-    answer = {
-        "output": str(output),
-        "run": str(model_run.path),
-        "run_fingerprint": model_run.fingerprint,
-        "pixels": int(density.size),
-        "density_cm-3": {
-            "percentile_1": low,
-            "median": median,
-            "percentile_99": high,
-            "max": float(density.max()),
-        },
-        "flagged_fraction": float(np.mean((prediction.quality[valid] & ~int(Quality.RESAMPLED)) != 0)),
-        "notes": list(prediction.notes),
-    }
+        logging.getLogger("polaris_lab.observations").setLevel(logging.ERROR)
+    job = Job(arguments)
+    if len(arguments.maps) == 1:
+        answer = job.predict(arguments.maps[0], job.output(arguments.maps[0]))
+        return job.reported(answer)
+    job.check_names()
+    done, failed = [], []
+    for path in arguments.maps:
+        try:
+            done.append(job.predict(path, job.output(path)))
+        except (OSError, TypeError, ValueError) as error:
+            if arguments.debug:
+                raise
+            words = " ".join(str(error).split()) or type(error).__name__
+            failed.append({"map": str(path), "type": type(error).__name__, "message": words})
+            job.failed.append(words if str(path) in words else f"{path}: {words}")
+            print(f"polaris-lab: {job.failed[-1]}", file=sys.stderr)
     if not arguments.json:
-        print(
-            f"wrote {output}: {density.size} pixels of n_H, median {median:.3g} cm^-3, 1-99 % {low:.3g} .. {high:.3g}"
-        )
-        for note in prediction.notes:
-            print(note)
-        print(
-            f"model {model_run.path} ({model_run.fingerprint}); {answer['flagged_fraction']:.0%} of the pixels carry a quality flag"
-        )
-    return answer
-
-
-def _check_free(output: Path, source: Path, *, overwrite: bool) -> None:
-    """Refuse a name that is taken, and in any case that of the map itself."""
-    if output.exists() and source.exists() and output.samefile(source):
-        raise FileExistsError(
-            f"{output}: expected another file than the map, got the map itself, which would be lost; give another --output"
-        )
-    if output.is_file() and not overwrite:
-        raise FileExistsError(
-            f"{output}: expected a free name, the file exists; give --overwrite or another --output"
-        )
+        print(f"{len(done)} of {len(arguments.maps)} maps predicted")
+    return job.reported({"files": done, "failed": failed, "status": 1 if failed else 0})
 
 
 def parse_distance(text: str) -> u.Quantity:
-    """Return a distance written as number and unit.
+    """Return a distance written as number and unit, or that of a known cloud by its name.
 
     Raises
     ------
     ValueError
-        If it has no unit, or is no length.
+        If it has no unit, is no length, or is no name of a known cloud.
 
     Examples
     --------
-    >>> parse_distance("0.3 kpc").to("pc")
-    <Quantity 300. pc>
+    >>> parse_distance("0.3 kpc").to("pc"), parse_distance("Taurus L1495")
+    (<Quantity 300. pc>, <Quantity 129.9 pc>)
+    """
+    from polaris_lab.observations.places import known_distance
+
+    words = text.strip()
+    if words[:1].isalpha():
+        try:
+            return known_distance(words)
+        except ValueError as error:
+            raise ValueError(
+                f'--distance: expected a length such as "300 pc", got {text!r}; {error}'
+            ) from error
+    return parse_quantity(text, u.pc, "--distance", "300 pc", kind="a length")
+
+
+def parse_quantity(text: str, unit: u.UnitBase, option: str, example: str, *, kind: str) -> u.Quantity:
+    """Return a quantity written as number and unit.
+
+    Raises
+    ------
+    ValueError
+        If it has no unit or another kind of unit; the error names the option and shows an example.
     """
     try:
-        distance = u.Quantity(text)
+        value = u.Quantity(text)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f'--distance: expected a number and a unit such as "300 pc", got {text!r}'
+            f'{option}: expected a number and a unit such as "{example}", got {text!r}'
         ) from error
-    if not distance.unit.is_equivalent(u.pc):
+    if not value.unit.is_equivalent(unit):
         raise ValueError(
-            f'--distance: expected a length such as "300 pc", got {text!r}; the unit is not optional'
+            f'{option}: expected {kind} such as "{example}", got {text!r}; the unit is not optional'
         )
-    return distance
+    return value
 
 
 def find_run(named: Path | None) -> Path:
@@ -152,12 +157,12 @@ def find_run(named: Path | None) -> Path:
     )
 
 
-def _stem(path: Path) -> str:
+def stem(path: Path) -> str:
     """Return the name of a file without .fits and .gz.
 
     Examples
     --------
-    >>> _stem(Path("maps/b5.fits.gz"))
+    >>> stem(Path("maps/b5.fits.gz"))
     'b5'
     """
     name = path.name

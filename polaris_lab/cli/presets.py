@@ -1,7 +1,7 @@
 """List the network presets; measure them all on one small work, as a table.
 
 Without options: every preset with its parameters. --measure trains each for the same CPU time on synthetic clouds and
-scores it on a cloud that it never saw. What was measured is kept in the folder, so an interrupted measurement goes on.
+scores it on clouds that it never saw. What was measured is kept in the folder, so an interrupted measurement goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import inspect
 import time
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,19 +33,28 @@ class Work:
     seconds: float = 8.0
     """CPU seconds of training for each preset."""
     cloud_size: int = 48
-    clouds: int = 6
-    """The last is held out."""
+    clouds: int = 8
+    held_out: int = 2
+    """So many clouds, the last ones, are not trained on."""
     patch_size: int = 24
     batch_size: int = 8
     pixel_size_pc: float = 0.1
+    fastest_km_s: float = 3.0
+    """Line cubes hold channels from minus this velocity to plus it."""
+    channel_width_km_s: float = 0.5
     seed: int = 0
+
+    @property
+    def velocity_channels(self) -> int:
+        """Channels of a line cube."""
+        return round(2 * self.fastest_km_s / self.channel_width_km_s) + 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     work = Work()
     parser.add_argument("names", nargs="*", metavar="PRESET", help="default: all")
-    parser.add_argument("--measure", action="store_true", help="train each and score it on an unseen cloud")
+    parser.add_argument("--measure", action="store_true", help="train each and score it on unseen clouds")
     parser.add_argument("--table", type=Path, help="write a Markdown table to this file")
     parser.add_argument(
         "--output", type=Path, default=Path("presets"), help="folder of the measurements (default: presets)"
@@ -71,6 +81,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     work = Work(seconds=arguments.seconds, cloud_size=arguments.cloud_size, seed=arguments.seed)
     if not work.seconds > 0:
         raise ValueError(f"--seconds: expected a positive number of CPU seconds, got {work.seconds:g}")
+    if arguments.measure:
+        import torch
+
+        torch.set_num_threads(1)
     rows = []
     for name in names:
         rows.append({"preset": name, **described(name)})
@@ -78,12 +92,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             rows[-1].update(measured(name, work, arguments.output))
             if not arguments.json:
                 print(line(rows[-1]), flush=True)
-    table = markdown(rows, work if arguments.measure else None)
+    reference = power_law(work, arguments.output) if arguments.measure else None
+    table = markdown(rows, work if arguments.measure else None, reference)
     if arguments.table is not None:
         write_bytes(arguments.table, table.encode())
     if not arguments.json and not arguments.measure:
         print(table)
-    return {"presets": rows, "table": str(arguments.table) if arguments.table else None}
+    told = {} if reference is None else {"power_law": reference}
+    return {"presets": rows, **told, "table": str(arguments.table) if arguments.table else None}
 
 
 def described(name: str) -> dict[str, Any]:
@@ -98,13 +114,15 @@ def described(name: str) -> dict[str, Any]:
     }
 
 
-def small_blueprint(name: str) -> Blueprint:
-    """Return the network of a preset that is measured."""
+def small_blueprint(name: str, work: Work) -> Blueprint:
+    """Return the network of a preset that is measured, with the channels of the work's line cubes."""
     from polaris_lab.models import Blueprint
     from polaris_lab.models.presets import preset_function, tiny_settings
 
     known = inspect.signature(preset_function(name)).parameters
-    common = {key: value for key, value in COMMON.items() if key in known}
+    line = {"velocity_channels": work.velocity_channels, "channel_width": work.channel_width_km_s}
+    settings = {**COMMON, **(line if "velocity_channels" in tiny_settings(name) else {})}
+    common = {key: value for key, value in settings.items() if key in known}
     return Blueprint.preset(name, **{**tiny_settings(name), **common})
 
 
@@ -115,7 +133,7 @@ def measured(name: str, work: Work, folder: Path) -> dict[str, Any]:
     """
     from polaris_lab.models import parameter_count
 
-    blueprint = small_blueprint(name)
+    blueprint = small_blueprint(name, work)
     key = fingerprint({"blueprint": blueprint.to_dict(), "work": asdict(work)})
     path = folder / "measured.json"
     known = read_json(path)["presets"] if path.exists() else {}
@@ -124,34 +142,61 @@ def measured(name: str, work: Work, folder: Path) -> dict[str, Any]:
             values = _train(blueprint, dataset(blueprint, work, folder), work, folder / "runs" / name)
         except (ImportError, ValueError) as error:
             values = {"note": " ".join(str(error).split())}
-        known[name] = {"key": key, "measured_parameters": parameter_count(blueprint), **values}
+        described = {
+            "measured_inputs": list(blueprint.inputs),
+            "measured_parameters": parameter_count(blueprint),
+        }
+        known[name] = {"key": key, **described, **values}
         write_json(path, {"schema": SCHEMA, "presets": known})
     return {key: value for key, value in known[name].items() if key != "key"}
 
 
 def dataset(blueprint: Blueprint, work: Work, folder: Path) -> PatchDataset:
     """Return the training set with the quantities that a network needs, made once for each set of them."""
-    from polaris_lab.datasets import PatchConfig, PatchDataset, build_dataset
+    return _dataset((*blueprint.inputs, *blueprint.outputs), work, folder)
 
-    needed = (*blueprint.inputs, *blueprint.outputs)
+
+def power_law(work: Work, folder: Path) -> dict[str, float]:
+    """Return what a power law reaches on the same clouds, without which an accuracy says nothing."""
+    from polaris_lab.estimators import fit_estimator
+
+    data = _dataset((), work, folder)
+    (column, density), (unseen, target) = (
+        [data.read(name, data.indices(split)) for name in ("column_density", "mass_weighted_density")]
+        for split in ("training", "validation")
+    )
+    law = fit_estimator("power_law", column, density, pixel_size_pc=work.pixel_size_pc)
+    return _scores(law(unseen, pixel_size_pc=work.pixel_size_pc), target)
+
+
+def _dataset(needed: tuple[str, ...], work: Work, folder: Path) -> PatchDataset:
+    from polaris_lab.datasets import EmissionConfig, PatchConfig, PatchDataset, build_dataset
+    from polaris_lab.datasets.emission_config import LINE_UNITS
+
     quantities = tuple(dict.fromkeys(("column_density", *sorted(needed), "mass_weighted_density")))
-    held_out = f"cloud_{work.clouds - 1}"
+    emission = EmissionConfig(
+        velocity_min_km_s=-work.fastest_km_s,
+        velocity_max_km_s=work.fastest_km_s,
+        channel_width_km_s=work.channel_width_km_s,
+        channel="average",  # they are wider than a line
+    )
     config = PatchConfig(
         patch_size=work.patch_size,
         split_by="cloud",
-        validation_clouds=(held_out,),
+        validation_clouds=tuple(f"cloud_{n}" for n in range(work.clouds - work.held_out, work.clouds)),
         quantities=quantities,
         offset=0.0,  # smooth patches too: there are few
+        emission=emission if set(quantities) & set(LINE_UNITS) else None,
         seed=work.seed,
     )
     path = folder / "datasets" / f"{fingerprint({'work': asdict(work), 'quantities': quantities})}.zarr"
     if path.exists():
         return PatchDataset.open(path)
-    return build_dataset(_clouds(work, held_out), config, path, progress=False)
+    return build_dataset(_clouds(work), config, path, progress=False)
 
 
-def _clouds(work: Work, held_out: str) -> list[Any]:
-    """Return synthetic clouds of different Mach number and density, the last named as the one held out."""
+def _clouds(work: Work) -> list[Any]:
+    """Return synthetic clouds of different Mach number and density."""
     import numpy as np
     from astropy import units as u
 
@@ -167,7 +212,7 @@ def _clouds(work: Work, held_out: str) -> list[Any]:
                 box_size=work.cloud_size * work.pixel_size_pc * u.pc,
                 mach_number=float(rng.uniform(4, 10)),
                 mean_density=float(10 ** rng.uniform(2.5, 3.5)) * u.cm**-3,
-                name=held_out if number == work.clouds - 1 else f"cloud_{number}",
+                name=f"cloud_{number}",
             )
         )
     return clouds
@@ -177,7 +222,7 @@ def _train(blueprint: Blueprint, data: PatchDataset, work: Work, folder: Path) -
     """Train twice: two epochs to learn what a step costs, then for as long as the work allows; score the second."""
     import shutil
 
-    from polaris_lab.training import Run, TrainingConfig, accuracy
+    from polaris_lab.training import Run, TrainingConfig
 
     def made(epochs: int) -> Run:
         shutil.rmtree(folder, ignore_errors=True)
@@ -198,8 +243,16 @@ def _train(blueprint: Blueprint, data: PatchDataset, work: Work, folder: Path) -
     return {
         "cpu_seconds_per_step": min(costs) / steps,
         "steps": steps * len(trained.history()),
-        "accuracy": float(accuracy(predicted, target, tolerance_dex=TOLERANCE_DEX)),
+        **_scores(predicted, target),
     }
+
+
+def _scores(predicted: Any, target: Any) -> dict[str, float]:
+    """Return how close densities [cm^-3] are."""
+    from polaris_lab.training.metrics import scores
+
+    found = scores(predicted, target)
+    return {"accuracy": found[f"accuracy_{TOLERANCE_DEX:g}"], "rmse_dex": found["rmse_dex"]}
 
 
 def line(row: dict[str, Any]) -> str:
@@ -208,37 +261,60 @@ def line(row: dict[str, Any]) -> str:
         return f"{row['preset']}: not measured: {row['note']}"
     return (
         f"{row['preset']}: {row['cpu_seconds_per_step']:.3g} CPU s a step, {row['steps']} steps, accuracy at "
-        f"{TOLERANCE_DEX} dex {100 * row['accuracy']:.1f} %"
+        f"{TOLERANCE_DEX} dex {100 * row['accuracy']:.1f} %, RMSE {row['rmse_dex']:.3f} dex"
     )
 
 
-def markdown(rows: list[dict[str, Any]], work: Work | None) -> str:
-    """Return the table as Markdown; with the work, if there was one."""
+def markdown(rows: list[dict[str, Any]], work: Work | None, reference: dict[str, float] | None = None) -> str:
+    """Return the table as Markdown; with the work, if there was one, and what a power law reaches on it."""
+    measured = work is not None
     head = ["preset", "inputs", "outputs", "parameters"]
-    if work is not None:
-        head += ["parameters as measured", "CPU s a step", "steps", f"accuracy at {TOLERANCE_DEX} dex"]
+    if measured:
+        head += [
+            "parameters as measured",
+            "CPU s a step",
+            "steps",
+            f"accuracy at {TOLERANCE_DEX} dex",
+            "RMSE [dex]",
+        ]
     lines = ["# Presets", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
-        cells = [row["preset"], ", ".join(row["inputs"]), ", ".join(row["outputs"]), f"{row['parameters']:,}"]
-        if work is not None and "accuracy" in row:
+        inputs = ", ".join(row["measured_inputs" if measured else "inputs"])
+        cells = [row["preset"], inputs, ", ".join(row["outputs"]), f"{row['parameters']:,}"]
+        if "accuracy" in row:
             cells += [f"{row['measured_parameters']:,}", f"{row['cpu_seconds_per_step']:.3g}"]
-            cells += [str(row["steps"]), f"{100 * row['accuracy']:.1f} %"]
-        elif work is not None:
+            cells += [str(row["steps"]), f"{100 * row['accuracy']:.1f} %", f"{row['rmse_dex']:.3f}"]
+        elif measured:
             cells += [
                 f"{row['measured_parameters']:,}",
-                "",
-                "",
+                *[""] * 2,
                 "not measured: " + row["note"].replace("|", "/"),
+                "",
             ]
         lines.append("| " + " | ".join(cells) + " |")
     if work is None:
         return "\n".join([*lines, "", "Made by `polaris-lab presets --table FILE`.", ""])
-    text = (
-        f"Each preset, with {COMMON['layers']} layers and {COMMON['base_filters']} base filters where it has them, was "
-        f"trained for {work.seconds:g} CPU seconds on {work.clouds - 1} synthetic clouds of {work.cloud_size}^3 cells "
-        f"({work.patch_size}^2 patches, batches of {work.batch_size}) and scored on one more. A CPU time is that of an "
-        "epoch with its validation, over its steps. So little training ranks what is learnt quickly, not what is best "
-        "in the end: differences of a few per cent mean nothing."
-    )
     command = f"polaris-lab presets --measure --seconds {work.seconds:g} --cloud-size {work.cloud_size} --seed {work.seed} --table FILE"
-    return "\n".join([*lines, "", text, "", f"Made by `{command}`.", ""])
+    date = datetime.now(UTC).date()
+    made = f"Made on {date} by `{command}`, on one thread of a CPU."
+    return "\n".join([*lines, "", *_explanation(work, reference), "", made, ""])
+
+
+def _explanation(work: Work, reference: dict[str, float] | None) -> list[str]:
+    """Return what a reader of the table must know."""
+    law = ""
+    if reference is not None:
+        found = f"{100 * reference['accuracy']:.1f} % and {reference['rmse_dex']:.3f} dex"
+        law = f" A power law of the column density reaches {found}."
+    return [
+        f"Each preset, with {COMMON['layers']} layers and {COMMON['base_filters']} base filters where it has them, was "
+        f"trained for {work.seconds:g} CPU seconds on {work.clouds - work.held_out} synthetic clouds of {work.cloud_size}^3 cells "
+        f"({work.patch_size}^2 patches, batches of {work.batch_size}) and scored on {work.held_out} more.{law} Inputs beside the "
+        f"column density are computed from the same clouds: lines of 13CO 1-0 in {work.velocity_channels} channels of "
+        f"{work.channel_width_km_s:g} km/s, without noise.",
+        "",
+        "The first number of parameters is that of the preset's defaults (the report's sizes), the second that of the "
+        "network which was measured. A CPU time is that of an epoch with its validation, over its steps. So little "
+        f"training ranks what is learnt quickly, not what is best in the end, and {work.held_out} clouds are few: "
+        "differences of a few per cent mean nothing. Networks that draw samples without a baseline need far longer than this.",
+    ]

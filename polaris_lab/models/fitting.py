@@ -35,10 +35,12 @@ def mean_and_deviation(x: Tensor) -> tuple[float, float]:
     >>> mean_and_deviation(torch.tensor([[20.0, 22.0, float("nan")]]))
     (21.0, 1.0)
     """
-    count = sum(part.numel() for (part,) in _finite_parts(x))
+    count, total = 0, 0.0
+    for (part,) in _finite_parts(x):
+        count, total = count + part.numel(), total + float(part.sum())
     if count == 0:
         raise ValueError("fit_constants: expected finite log10 values, got none; check for zeros and NaN")
-    mean = sum(float(part.sum()) for (part,) in _finite_parts(x)) / count
+    mean = total / count
     variance = sum(float((part - mean).square().sum()) for (part,) in _finite_parts(x)) / count
     return mean, math.sqrt(variance)
 
@@ -52,13 +54,18 @@ def line(x: Tensor, y: Tensor) -> tuple[float, float, float]:
     >>> line(torch.tensor([[20.0, 21.0, 22.0]]), torch.tensor([[1.0, 3.0, 5.0]]))
     (21.0, 3.0, 2.0)
     """
-    count = sum(part.numel() for part, _ in _finite_parts(x, y))
+    count, sums = 0, [0.0, 0.0]
+    for parts in _finite_parts(x, y):
+        count += parts[0].numel()
+        sums = [total + float(part.sum()) for total, part in zip(sums, parts, strict=True)]
     if count < 2:
         raise ValueError(f"fit_constants: expected at least 2 pixels finite in input and target, got {count}")
-    centre = sum(float(part.sum()) for part, _ in _finite_parts(x, y)) / count
-    value = sum(float(part.sum()) for _, part in _finite_parts(x, y)) / count
-    spread = sum(float((part - centre).square().sum()) for part, _ in _finite_parts(x, y))
-    common = sum(float(((a - centre) * (b - value)).sum()) for a, b in _finite_parts(x, y))
+    centre, value = (total / count for total in sums)
+    spread, common = 0.0, 0.0
+    for a, b in _finite_parts(x, y):
+        away = a - centre
+        spread += float(away.square().sum())
+        common += float((away * (b - value)).sum())
     return centre, value, common / usable(spread, "input")
 
 

@@ -287,7 +287,7 @@ def coverage_flags(coverage: Coverage, *, level: str = "absolute") -> np.ndarray
 
 def _at_pixel(observation: Observation, pixel_pc: float) -> tuple[np.ndarray, Any, list[str]]:
     """Return log10 N at the pixel of the training set, the grid of it (None: the map's own) and notes."""
-    from polaris_lab.observations.predict import match_pixels  # loads torch
+    from polaris_lab.observations.predict_grid import match_pixels  # loads torch
 
     grid, notes = match_pixels(observation, pixel_pc)
     column = observation.column_density if grid is None else grid.average(observation.column_density)

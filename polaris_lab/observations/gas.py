@@ -347,7 +347,9 @@ def _pixel_mass(
     """Return the mass of each pixel [solar masses] and which are valid."""
     area = (positive(pixel_size, u.pc, "pixel_size") * PARSEC) ** 2
     valid, _ = _valid(density, column_density)
-    return np.asarray(column_density) * area * MEAN_MASS_PER_HYDROGEN * HYDROGEN_MASS / SOLAR_MASS, valid
+    return np.asarray(
+        column_density, np.float64
+    ) * area * MEAN_MASS_PER_HYDROGEN * HYDROGEN_MASS / SOLAR_MASS, valid
 
 
 def _valid(density: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

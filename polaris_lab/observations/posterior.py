@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from astropy import units as u
 
-from polaris_lab.observations.blanks import fill_blanks
+from polaris_lab.observations.intervals import ENDS
 from polaris_lab.observations.maps import Observation
-from polaris_lab.observations.predict import (
-    EDGE_REACH,
-    _check_inputs,
-    _check_size,
-    _pixel_scale,
-    _provenance,
-    match_pixels,
-)
-from polaris_lab.observations.prediction import Prediction, Quality
-from polaris_lab.observations.quality import flags_in_words, location_flags, range_flags
+from polaris_lab.observations.predict_prepare import prepare
+from polaris_lab.observations.predict_work import Work, finished, flags_of, interpolated
+from polaris_lab.observations.prediction import MAPS, Prediction
+from polaris_lab.observations.quality import flags_in_words
 from polaris_lab.observations.sampling import network_plan, sample_map
 
 if TYPE_CHECKING:
@@ -37,13 +33,16 @@ def sample_density(
     steps: int | None = None,
     seed: int = 0,
     tile: int | None = None,
+    foreground: u.Quantity | None = None,
+    compare: bool = True,
+    keep: bool = False,
     progress: bool = True,
 ) -> Prediction:
     """Predict the density behind a map with a generative run, on the map's own grid.
 
     The value is the mean of log10 of the samples. The intervals are their spread in each pixel, times the number of
     spreads that held 68 % and 95 % of the errors on the validation patches. Pixels of another size, and blank ones, are
-    treated as :func:`polaris_lab.observations.predict.predict_density` does.
+    treated as :func:`polaris_lab.observations.predict.predict_density` does, which has the other arguments too.
 
     Parameters
     ----------
@@ -55,6 +54,8 @@ def sample_density(
         At least 2.
     steps, seed, tile, progress
         As for :func:`polaris_lab.observations.sampling.sample_map`.
+    keep : bool
+        Keep the samples in the prediction.
 
     Returns
     -------
@@ -66,74 +67,85 @@ def sample_density(
         As for :func:`polaris_lab.observations.predict.predict_density`; if the run is not generative, or there are fewer
         than 2 samples.
     """
-    _check_inputs(run)
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
         raise ValueError(
             f"samples: expected a whole number of at least 2 (their spread is given), got {samples!r}"
         )
     model = run.model()
-    block = model.generative
+    block = model.generative  # refuses a network that draws no samples
     factors = _spread_factors(run)
-    grid, notes = match_pixels(observation, run.pixel_size_pc)
-    column = observation.column_density if grid is None else grid.average(observation.column_density)
-    notes += _check_size(column.shape, run)
-    blank = ~np.isfinite(column)
-    log_column = fill_blanks(np.log10(column)).astype(np.float32)
+    work = prepare(
+        [run],
+        [model],
+        observation,
+        overlap=None,
+        tile=None,
+        symmetries=False,
+        depth=None,
+        foreground=foreground,
+        compare=compare,
+    )
+    rows = slice(0, work.inputs.shape[0])
+    window = work.inputs.window(rows)
     drawn = sample_map(
-        model, log_column, samples=samples, steps=steps, seed=seed, tile=tile, progress=progress
+        model, window[0], samples=samples, steps=steps, seed=seed, tile=tile, progress=progress
+    )  # (s, y, x)
+    found = _moments(drawn, factors)
+    found["quality"] = flags_of(
+        work, rows, window, work.inputs.blank(rows), found["point"], _contrast(model, window[0])
     )
-    mean = drawn.mean(axis=0, dtype=np.float64)  # (y, x)
-    spread = drawn.std(axis=0, ddof=1, dtype=np.float64) * np.sqrt(1 + 1 / samples)  # (y, x)
-    quality = location_flags(blank, reach=min(EDGE_REACH, model.receptive_margin))
-    ranges = run.validation().get("training_ranges", {})
-    quality |= range_flags(ranges, log_column, mean, _contrast(model, log_column))
-    if grid is not None:
-        mean, spread = grid.interpolate(mean), np.maximum(grid.interpolate(spread), 0)
-        quality = grid.nearest(quality) | np.int16(Quality.RESAMPLED)
-    valid = np.isfinite(observation.column_density)
-    scale = 1.0
-    if grid is None:
-        scale, note = _pixel_scale(observation.pixel_size_pc, run.pixel_size_pc)
-        notes = [*notes, *note]
-    quality = np.where(valid, quality, np.int16(0))
-    plan = network_plan(block, log_column.shape, tile)
+    if work.grid is not None:
+        found = interpolated(work, found, slice(None))
+    maps = finished(work, slice(0, observation.shape[0]), found)
+    said = flags_in_words(maps["quality"], np.isfinite(maps["density"]))
+    tiles = network_plan(block, work.inputs.shape, tile)
+    scheme = f"{samples} samples of the whole map, {len(tiles)} tiles a step"
+    interval = (
+        f"Mean and spread of {samples} samples, seed {seed}, scaled to the errors on validation patches"
+    )
     return Prediction(
-        **_intervals(np.where(valid, mean, np.nan), spread, factors, scale),
-        quality=quality,
-        coverage=valid.astype(np.int16),
+        **{name: maps[name] for name in (*MAPS, "quality", "coverage")},
         wcs=observation.wcs,
-        provenance=_provenance(run, observation, plan, None),
-        notes=(*notes, f"Mean and spread of {samples} samples, seed {seed}", *flags_in_words(quality, valid)),
+        samples=_in_units(work, drawn) if keep else None,
+        provenance={**work.provenance, "interval": interval, "scheme": scheme},
+        notes=(*work.notes, interval, *said),
     )
+
+
+def _moments(drawn: np.ndarray, factors: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Return mean and interval of log10 samples (s, y, x), as networks answer."""
+    count = len(drawn)
+    mean = drawn.mean(axis=0, dtype=np.float64).astype(np.float32)
+    spread = drawn.std(axis=0, ddof=1, dtype=np.float64) * np.sqrt(1 + 1 / count)
+    found = {"point": mean, "coverage": np.ones(mean.shape, np.int16)}
+    for name, level in ENDS.items():
+        found[name] = (np.sign(level - 0.5) * factors[name[-2:]] * spread).astype(np.float32)
+    return found
+
+
+def _in_units(work: Work, drawn: np.ndarray) -> np.ndarray:
+    """Return the samples in cm^-3, blank where the map is."""
+    if work.grid is not None:
+        drawn = np.stack([work.grid.interpolate(image) for image in drawn])
+    valid = work.valid(slice(0, work.observation.shape[0]))
+    logs = np.where(valid, drawn, np.float32(np.nan))
+    return np.power(np.float32(10), logs) * np.float32(work.scale)
 
 
 def _contrast(model: BlueprintModel, log_column: np.ndarray) -> list[np.ndarray]:
     """Return what a scale-equivariant network sees of the map."""
+    image = torch.from_numpy(log_column)[None, None]  # (1, 1, y, x)
     with torch.inference_mode():
-        seen = [
-            block(torch.from_numpy(log_column)[None, None]) for block in model.blocks_named("local_contrast")
-        ]
-    return [values[0, 0].numpy() for values in seen]
-
-
-def _intervals(
-    mean: np.ndarray, spread: np.ndarray, factors: dict[str, float], scale: float
-) -> dict[str, np.ndarray]:
-    """Return the density and the ends of its intervals [cm^-3]."""
-    exponents: dict[str, Any] = {"density": mean}
-    for name, factor in factors.items():
-        exponents[f"lower{name}"] = mean - factor * spread
-        exponents[f"upper{name}"] = mean + factor * spread
-    return {name: (scale * 10.0**value).astype(np.float32) for name, value in exponents.items()}
+        return [block(image)[0, 0].numpy() for block in model.blocks_named("local_contrast")]
 
 
 def _spread_factors(run: Run) -> dict[str, float]:
     """Return how many spreads hold 68 % and 95 % of the errors, or say how to find out."""
     try:
         report = run.validation()["samples"]
+        return {"68": report["spread_factor_68"], "95": report["spread_factor_95"]}
     except (FileNotFoundError, KeyError) as error:
         raise ValueError(
             f"run: expected the spread of samples compared with errors, got none ({error}); call run.validate() once, "
             "which does so on the validation patches"
         ) from error
-    return {"68": report["spread_factor_68"], "95": report["spread_factor_95"]}

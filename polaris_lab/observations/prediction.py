@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 from html import escape
@@ -14,7 +13,11 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from polaris_lab.observations.headers import quiet
+from polaris_lab.observations import prediction_files as files
+from polaris_lab.observations.prediction_files import check_output
+from polaris_lab.observations.provenance import CARDS, Citation, cite
+
+__all__ = ["CARDS", "MAPS", "REASONS", "Citation", "Prediction", "Quality", "check_output"]
 
 MAPS = ("density", "lower68", "upper68", "lower95", "upper95")
 """The maps of density [cm^-3], in the order of the file."""
@@ -35,6 +38,10 @@ class Quality(IntFlag):
     """Predicted on larger pixels than the map's, and interpolated."""
     UNLIKE_TRAINING = 32
     """In a part of the map that looks like no training patch (:mod:`~polaris_lab.observations.coverage`)."""
+    FOREGROUND = 64
+    """Blank because the foreground leaves nothing of the column density."""
+    INPUT_RANGE = 128
+    """Another input than the column density is outside the training set's."""
 
 
 REASONS = {
@@ -44,25 +51,10 @@ REASONS = {
     Quality.DENSITY_RANGE: "density outside the training set",
     Quality.RESAMPLED: "resampled to the pixel of the model",
     Quality.UNLIKE_TRAINING: "unlike every training patch",
+    Quality.FOREGROUND: "blank behind the foreground",
+    Quality.INPUT_RANGE: "another input outside the training set",
 }
 """Each flag in words."""
-
-CARDS = {
-    "run_fingerprint": ("RUNFP", "fingerprint of the trained run"),
-    "dataset_fingerprint": ("DATAFP", "fingerprint of its training set"),
-    "model": ("MODEL", "network"),
-    "target": ("TARGET", "which mean density along the line of sight"),
-    "distance_pc": ("DISTANCE", "[pc] adopted distance"),
-    "species": ("SPECIES", "what the input map counted"),
-    "model_pixel_pc": ("MODPIX", "[pc] pixel of the training set"),
-    "map_pixel_pc": ("MAPPIX", "[pc] pixel of the input map"),
-    "scheme": ("SCHEME", "how the map was cut into tiles"),
-    "object": ("OBJECT", "name of the map"),
-    "source": ("SOURCE", "file of the input map"),
-    "created": ("DATE", "UTC"),
-    "software": ("CREATOR", "software and version"),
-}
-"""Header card and comment of each entry of the provenance."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,15 +66,20 @@ class Prediction:
     density : ndarray, shape (ny, nx)
         n_H [cm^-3 of hydrogen nuclei], the mean along the line of sight that `provenance["target"]` names; NaN where
         the map is blank. float32.
-    lower68, upper68, lower95, upper95 : ndarray
-        Ends of the intervals that held 68 % and 95 % of the true densities of validation pixels predicted
-        at this density [cm^-3]. They always hold `density` itself.
     quality : ndarray of int16
         Sum of :class:`Quality` flags, 0 where nothing speaks against the pixel.
     coverage : ndarray of int16
         How many tiles predicted the pixel; 0 where the map is blank.
     wcs : WCS
         Celestial coordinates, those of the map.
+    lower68, upper68, lower95, upper95 : ndarray or None
+        Ends of the intervals that hold the true density with 68 % and 95 % [cm^-3]: `provenance["interval"]` says what they
+        are. They always hold `density` itself. None where nothing states them: a classical estimator.
+    extra : dict of ndarray, shape (ny, nx)
+        Other outputs of the network by name, such as "max_density", in the units of :mod:`polaris_lab.quantities`.
+    samples : ndarray, shape (samples, ny, nx), or None
+        Maps of a generative run [cm^-3], each with the correlations of its errors: for the errors of sums
+        (:mod:`polaris_lab.observations.gas`).
     provenance : dict
         Run, training set, distance, species, pixels, versions.
     notes : tuple of str
@@ -90,23 +87,31 @@ class Prediction:
     """
 
     density: np.ndarray
-    lower68: np.ndarray
-    upper68: np.ndarray
-    lower95: np.ndarray
-    upper95: np.ndarray
     quality: np.ndarray
     coverage: np.ndarray
     wcs: WCS
+    lower68: np.ndarray | None = None
+    upper68: np.ndarray | None = None
+    lower95: np.ndarray | None = None
+    upper95: np.ndarray | None = None
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    samples: np.ndarray | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in (*MAPS, "quality", "coverage"):
-            values = getattr(self, name)
+        maps = {name: getattr(self, name) for name in (*MAPS, "quality", "coverage")} | dict(self.extra)
+        for name, values in maps.items():
+            if values is None:
+                continue
             if values.ndim != 2 or values.shape != self.density.shape:
                 raise ValueError(
                     f"{name}: expected the shape of the density {self.density.shape}, got {values.shape}"
                 )
+        if self.samples is not None and self.samples.shape[1:] != self.density.shape:
+            raise ValueError(
+                f"samples: expected (samples, {self.density.shape[0]}, {self.density.shape[1]}), got {self.samples.shape}"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -115,21 +120,13 @@ class Prediction:
 
     @property
     def run_fingerprint(self) -> str:
-        """Name of the trained run that made it."""
-        return str(self.provenance.get("run_fingerprint", ""))
+        """Name of the trained run that made it; empty for an estimator."""
+        return str(self.provenance.get("run_fingerprint") or "")
 
     @property
     def header(self) -> fits.Header:
         """Header of its FITS file: WCS, unit and provenance (made anew at each call)."""
-        header = self.wcs.to_header(relax=True)
-        header["EXTNAME"] = "DENSITY"
-        header["BUNIT"] = ("cm-3", "hydrogen nuclei")
-        for name, value in self.provenance.items():
-            if name in CARDS and value is not None:
-                _add_card(header, CARDS[name][0], value, CARDS[name][1])
-        for number, note in enumerate(self.notes, start=1):
-            _add_card(header, f"NOTE{number}", note, "")
-        return header
+        return files.density_header(self.wcs, self.provenance, self.notes)
 
     def flagged(self, flag: Quality) -> np.ndarray:
         """Return the mask of the pixels that carry a flag."""
@@ -137,10 +134,21 @@ class Prediction:
 
     # -- files ---------------------------------------------------------------------------------------
 
-    def write_fits(self, path: str | Path, *, overwrite: bool = False) -> Path:
+    def write_fits(
+        self, path: str | Path, *, overwrite: bool = False, intervals: Sequence[int] = (68, 95)
+    ) -> Path:
         """Write the prediction: DENSITY in the primary HDU, then one image extension for each other map.
 
-        The file appears whole or not at all.
+        The file appears whole or not at all. Extra outputs are extensions of their name, samples one of three axes.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.fits`` or ``.fits.gz``.
+        overwrite : bool
+            Replace a file that exists.
+        intervals : sequence of int
+            Which of 68 and 95 are written.
 
         Raises
         ------
@@ -148,30 +156,10 @@ class Prediction:
             If the file exists and `overwrite` is not set.
         PermissionError
             If it cannot be written there.
+        ValueError
+            If there is no such interval.
         """
-        path = check_output(path, overwrite=overwrite)
-        header = self.header
-        hdus = fits.HDUList([fits.PrimaryHDU(self.density, header)])
-        shared = self.wcs.to_header(relax=True)
-        for name in MAPS[1:]:
-            hdus.append(fits.ImageHDU(getattr(self, name), shared, name=name.upper()))
-            hdus[-1].header["BUNIT"] = ("cm-3", f"{name[:-2]} end of the {name[-2:]} % interval")
-        hdus.append(fits.ImageHDU(self.quality.astype(np.int16), shared, name="QUALITY"))
-        for flag, reason in REASONS.items():
-            hdus[-1].header[f"FLAG{int(flag)}"] = reason
-        hdus.append(fits.ImageHDU(self.coverage.astype(np.int16), shared, name="COVERAGE"))
-        hdus[-1].header["BUNIT"] = ("", "tiles that predicted the pixel")
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        try:
-            hdus.writeto(temporary, overwrite=True)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise PermissionError(
-                f"{path}: expected a place to write to, got {error}; choose another folder"
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        return files.write(self, path, overwrite=overwrite, intervals=intervals)
 
     @classmethod
     def open(cls, path: str | Path) -> Prediction:
@@ -184,23 +172,14 @@ class Prediction:
         ValueError
             If it is no prediction, or is cut off.
         """
-        path = Path(path)
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: expected a prediction, got no such file; check the path")
-        try:
-            with quiet(), fits.open(path, memmap=False) as hdus:
-                header = hdus[0].header
-                if header.get("EXTNAME") != "DENSITY" or "RUNFP" not in header:
-                    raise KeyError("the cards EXTNAME = 'DENSITY' and RUNFP")
-                arrays = {name: _native(hdus[name.upper()].data) for name in (*MAPS, "quality", "coverage")}
-                wcs = WCS(header)
-        except (KeyError, OSError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path}: expected a prediction written by polaris-lab, got a file without {error}"
-            ) from error
-        provenance = {name: header[card] for name, (card, _) in CARDS.items() if card in header}
-        notes = tuple(str(header[f"NOTE{number}"]) for number in range(1, 100) if f"NOTE{number}" in header)
-        return cls(**arrays, wcs=wcs, provenance=provenance, notes=notes)
+        return cls(**files.read(path))
+
+    def cite(self) -> Citation:
+        """Return what a paper says: a methods paragraph and the references of data, network, training set and software.
+
+        Made from the provenance: what it does not hold is not said.
+        """
+        return cite(self.provenance, self.notes)
 
     # -- words ---------------------------------------------------------------------------------------
 
@@ -218,7 +197,18 @@ class Prediction:
             if (self.flagged(flag) & valid).any()
         ]
         rows.append(("quality", ", ".join(flags) or "no pixel flagged"))
-        rows.append(("run", f"run {self.run_fingerprint or 'unknown'}"))
+        if self.lower68 is None and self.lower95 is None:
+            rows.append(("interval", "no interval"))
+        if self.extra:
+            rows.append(("extra", ", ".join(self.extra)))
+        if self.samples is not None:
+            rows.append(("samples", f"{len(self.samples)} samples"))
+        made_by = (
+            f"run {self.run_fingerprint}"
+            if self.run_fingerprint
+            else str(self.provenance.get("model", "run unknown"))
+        )
+        rows.append(("run", made_by))
         return rows
 
     def __repr__(self) -> str:
@@ -232,45 +222,3 @@ class Prediction:
             for label, text in rows
         )
         return f"<table><caption><b>Prediction</b></caption>{cells}</table>"
-
-
-def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
-    """Return a path that can be written to, making its folder; call it before a long computation.
-
-    Raises
-    ------
-    FileExistsError
-        If the file exists and `overwrite` is not set.
-    PermissionError
-        If the folder cannot be made or written to.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise FileExistsError(
-            f"{path}: expected the name of a file, got a folder; add a name such as density.fits"
-        )
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path}: expected a new file, got one that exists; overwrite=True replaces it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PermissionError(
-            f"{path}: expected a folder to write to, got {error}; choose another"
-        ) from error
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(
-            f"{path}: expected a folder to write to, got one that is read-only; choose another"
-        )
-    return path
-
-
-def _add_card(header: fits.Header, keyword: str, value: object, comment: str) -> None:
-    """Add a card; a text in ASCII, as FITS demands, and without the comment where both do not fit."""
-    if isinstance(value, str):
-        value = value.encode("ascii", "replace").decode()
-        comment = comment if len(value) + len(comment) < 60 else ""
-    header[keyword] = (value, comment) if comment else value
-
-
-def _native(values: np.ndarray) -> np.ndarray:
-    return values.astype(values.dtype.newbyteorder("="))

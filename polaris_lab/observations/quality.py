@@ -11,6 +11,9 @@ from polaris_lab.observations.prediction import REASONS, Quality
 
 Range = tuple[float, float]
 
+TOLD = (Quality.COLUMN_RANGE, Quality.DENSITY_RANGE, Quality.INPUT_RANGE)
+"""Flags that are said in words."""
+
 
 def location_flags(blank: np.ndarray, *, reach: int) -> np.ndarray:
     """Flag the pixels near the edge of a map or a blank pixel.
@@ -31,9 +34,19 @@ def location_flags(blank: np.ndarray, *, reach: int) -> np.ndarray:
     >>> location_flags(np.zeros((5, 5), bool), reach=1)[:2].tolist()
     [[1, 1, 1, 1, 1], [1, 0, 0, 0, 1]]
     """
+    return edge_flags(blank.shape, reach=reach) | blank_flags(blank, reach=reach)
+
+
+def edge_flags(shape: tuple[int, int], *, reach: int, rows: slice = slice(None)) -> np.ndarray:
+    """Flag the pixels near the edge of a map, in some of its rows (int16)."""
+    down, across = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in shape)
+    near = np.minimum(down[rows, None], across[None, :]) < reach
+    return np.where(near, Quality.EDGE, 0).astype(np.int16)
+
+
+def blank_flags(blank: np.ndarray, *, reach: int) -> np.ndarray:
+    """Flag the pixels near a blank one (int16)."""
     flags = np.zeros(blank.shape, np.int16)
-    rows, columns = (np.minimum(np.arange(n), np.arange(n)[::-1]) for n in blank.shape)
-    flags[np.minimum(rows[:, None], columns[None, :]) < reach] |= Quality.EDGE
     if blank.any():
         flags[distance_transform_cdt(~blank, metric="chessboard") <= reach] |= Quality.BLANK
     return flags
@@ -61,23 +74,54 @@ def range_flags(
     -------
     ndarray of int16
     """
-    flags = np.zeros(log_column.shape, np.int16)
+    flags = density_flags(ranges, log_density)
     seen = {f"contrast {i}": values for i, values in enumerate(contrast)} or {"column_density": log_column}
     for name, values in seen.items():
         flags[_outside(values, ranges.get(name))] |= Quality.COLUMN_RANGE
-    flags[_outside(log_density, ranges.get("density"))] |= Quality.DENSITY_RANGE
     return flags
+
+
+def density_flags(ranges: Mapping[str, Range], log_density: np.ndarray) -> np.ndarray:
+    """Flag the pixels whose predicted log10 density the training set does not hold (int16)."""
+    outside = _outside(log_density, ranges.get("density"))
+    return np.where(outside, Quality.DENSITY_RANGE, 0).astype(np.int16)
+
+
+def input_flags(ranges: Mapping[str, Range], seen: Mapping[str, np.ndarray]) -> np.ndarray | int:
+    """Flag the pixels where an input beside the column density is outside the training set's.
+
+    Parameters
+    ----------
+    ranges : mapping
+        As for :func:`range_flags`.
+    seen : mapping of ndarray, shape (ny, nx) or (channels, ny, nx)
+        The inputs as the network sees them; blank pixels are not judged.
+    """
+    flags: np.ndarray | int = 0
+    for name, values in seen.items():
+        outside = _outside(values, ranges.get(name))
+        outside = outside.any(axis=0) if outside.ndim == 3 else outside
+        flags = flags | np.where(outside, np.int16(Quality.INPUT_RANGE), np.int16(0))
+    return flags
+
+
+def flag_counts(quality: np.ndarray, valid: np.ndarray) -> dict[Quality, int]:
+    """Return how many valid pixels carry each flag that :func:`flags_in_words` tells of."""
+    return {flag: int((((quality & int(flag)) != 0) & valid).sum()) for flag in TOLD}
 
 
 def flags_in_words(quality: np.ndarray, valid: np.ndarray) -> list[str]:
     """Return one sentence for each flag that speaks against a part of the map (not for edges: every map has them)."""
-    total = max(int(valid.sum()), 1)
-    sentences = []
-    for flag in (Quality.COLUMN_RANGE, Quality.DENSITY_RANGE):
-        count = int((((quality & int(flag)) != 0) & valid).sum())
-        if count:
-            sentences.append(f"{count} pixels ({100 * count / total:.2g} %): {REASONS[flag]}")
-    return sentences
+    return counts_in_words(flag_counts(quality, valid), int(valid.sum()))
+
+
+def counts_in_words(counts: Mapping[Quality, int], total: int) -> list[str]:
+    """Return the same from the counts of the flags and of the valid pixels."""
+    return [
+        f"{count} pixels ({100 * count / max(total, 1):.2g} %): {REASONS[flag]}"
+        for flag, count in counts.items()
+        if count
+    ]
 
 
 def _outside(values: np.ndarray, known: Range | None) -> np.ndarray:

@@ -75,31 +75,33 @@ class Resampling:
         filled = weight > 1e-9 * scale
         return np.divide(total, weight, out=np.full(total.shape, np.nan), where=filled)
 
-    def interpolate(self, coarse: np.ndarray) -> np.ndarray:
+    def interpolate(self, coarse: np.ndarray, part: slice = slice(None)) -> np.ndarray:
         """Return a coarse map at the centres of the map's pixels, bilinearly (give it logarithms).
 
         Parameters
         ----------
         coarse : ndarray, shape `coarse_shape`
             Finite everywhere.
+        part : slice
+            Rows of the map that are wanted.
 
         Returns
         -------
-        ndarray, shape `shape`, in the precision of `coarse`
+        ndarray, shape `shape` or those rows of it, in the precision of `coarse`
         """
         rows, columns = (
             _weights_between(n, m, r)
             for n, m, r in zip(self.shape, self.coarse_shape, self.ratio, strict=True)
         )
-        return (rows @ coarse @ columns.T).astype(coarse.dtype, copy=False)
+        return (rows[part] @ coarse @ columns.T).astype(coarse.dtype, copy=False)
 
-    def nearest(self, coarse: np.ndarray) -> np.ndarray:
+    def nearest(self, coarse: np.ndarray, part: slice = slice(None)) -> np.ndarray:
         """Return for each pixel of the map the value of the coarse pixel that its centre lies in."""
         rows, columns = (
             np.minimum(((np.arange(n) + 0.5) / r).astype(int), m - 1)
             for n, m, r in zip(self.shape, self.coarse_shape, self.ratio, strict=True)
         )
-        return coarse[rows[:, None], columns[None, :]]
+        return coarse[rows[part, None], columns[None, :]]
 
 
 def _overlaps(length: int, ratio: float) -> csr_array:

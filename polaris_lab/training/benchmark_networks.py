@@ -23,7 +23,10 @@ CPU_FILE = "cpu_seconds.json"
 """Processor time that the training of a run has taken, in its folder."""
 
 SLOW = ("aviator", "aviator_background", "constrained_diffusion_3d", "inverse_modelling")
-"""Estimators of seconds a map, left out of the quick table."""
+"""Estimators of seconds a map, in the full table only."""
+
+SIZES = ("quick", "medium", "full")
+"""Of the benchmark: small clouds; the whole work without :data:`SLOW`; everything."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Network:
     training: Mapping[str, Any]
     symmetries: bool = False
     """Average over the 8 symmetries when it predicts."""
+    patches_per_map: int = 10
+    """Patches that it sees of each map of 16: fewer are cheaper, more are better."""
 
 
 SMALL = {"layers": 3, "base_filters": 8, "attention": False, "convolutions": 2}
@@ -47,21 +52,27 @@ REPORT = {
     "attention": True,
 }
 
+SHORT = {"epochs": 2, "batch_size": 4}
+"""Training of the small networks, for half a CPU-minute."""
+
 NETWORKS: dict[str, Network] = {
-    "U-Net of the report, 8 filters": Network(
-        "unet", {"layers": 3, "base_filters": 8, **REPORT}, {"epochs": 2, "batch_size": 4}
+    "U-Net of the report, 8 filters": Network("unet", {"layers": 3, "base_filters": 8, **REPORT}, SHORT),
+    "K-Net of the report, 8 filters": Network("knet", {"layers": 3, "base_filters": 8, **REPORT}, SHORT),
+    "U-KAN of the report, 8 filters": Network(
+        "ukan", {"layers": 3, "base_filters": 8, "kan_levels": 2, **REPORT}, SHORT
     ),
-    "U-Net, residual, 8 filters": Network(
-        "unet", {**SMALL, "scale_equivariant": False}, {"epochs": 2, "batch_size": 4}
+    "UneK of the report, 8 filters": Network(
+        "unet_and_kan", {"layers": 3, "base_filters": 8, **REPORT}, SHORT
     ),
-    "ours, 8 filters": Network("unet", SMALL, {"epochs": 2, "batch_size": 4}, symmetries=True),
+    "ours, 8 filters": Network("unet", SMALL, SHORT, symmetries=True),
+    "flow matching, mean of 16 samples": Network("flow_matching", {"layers": 3, "base_filters": 8}, SHORT),
+    "ours, 12 filters": Network(
+        "unet", BEST, {"epochs": 5, "batch_size": 4}, symmetries=True, patches_per_map=16
+    ),
     "ours, 8 filters, Gaussian": Network(
-        "unet",
-        {**SMALL, "head": "gaussian"},
-        {"epochs": 2, "batch_size": 4, "loss": "auto"},
-        symmetries=True,
+        "unet", {**SMALL, "head": "gaussian"}, {**SHORT, "loss": "auto"}, symmetries=True
     ),
-    "ours, 12 filters": Network("unet", BEST, {"epochs": 6, "batch_size": 4}, symmetries=True),
+    "U-Net, residual, 8 filters": Network("unet", {**SMALL, "scale_equivariant": False}, SHORT),
 }
 """Networks of the table, by name."""
 
@@ -69,7 +80,7 @@ NETWORKS: dict[str, Network] = {
 def run_benchmark(
     folder: str | Path,
     *,
-    quick: bool = False,
+    size: str = "full",
     cpu_minutes: float = 30.0,
     networks: Mapping[str, Network] | None = None,
     progress: Callable[[str], None] | None = None,
@@ -80,8 +91,9 @@ def run_benchmark(
     ----------
     folder : path
         Keeps clouds and runs: what is there is not made or trained again, and a training that was cut off goes on.
-    quick : bool
-        Small clouds and short trainings, to try the command out; its numbers mean little.
+    size : {"full", "medium", "quick"}
+        "medium" leaves out :data:`SLOW`, and is "full" otherwise: they share clouds and runs. "quick" makes small clouds
+        and short trainings, to try the command out; its numbers mean little.
     cpu_minutes : float
         Processor time for all trainings together. A network that would start beyond it is left out, and the table
         says so.
@@ -97,10 +109,12 @@ def run_benchmark(
     Raises
     ------
     ValueError
-        If the budget is not positive or a network's preset is unknown.
+        If the budget is not positive, or the size or a network's preset is unknown.
     """
     if not cpu_minutes > 0:
         raise ValueError(f"cpu_minutes: expected a positive number, got {cpu_minutes}")
+    if size not in SIZES:
+        raise ValueError(f"size: unknown name {size!r}: {did_you_mean(size, SIZES)}")
     networks = NETWORKS if networks is None else networks
     for name, network in networks.items():
         if network.preset not in preset_names():
@@ -108,20 +122,22 @@ def run_benchmark(
                 f"{name}: unknown preset {network.preset!r}: {did_you_mean(network.preset, preset_names())}"
             )
     say = progress or (lambda line: None)
-    size = QUICK if quick else FULL
+    quick = size == "quick"
+    clouds = QUICK if quick else FULL
     folder = Path(folder) / ("quick" if quick else "full")
-    work = common_work(folder / "clouds", size, progress=say)
-    training = saved(work.training, folder / "training.zarr")
-    entries: dict[str, Any] = {name: name for name in ESTIMATORS if not (quick and name in SLOW)}
-    notes = [_describe(size)]
+    work = common_work(folder / "clouds", clouds, progress=say)
+    entries: dict[str, Any] = {name: name for name in ESTIMATORS if size == "full" or name not in SLOW}
+    notes = [_describe(clouds)]
+    if size != "full":
+        notes.append(f"left out for their cost: {', '.join(SLOW)}")
     spent = 0.0
     for name, network in networks.items():
-        path = folder / "runs" / _folder_name(name)
+        path = folder / "runs" / folder_name(name)
         if spent >= 60 * cpu_minutes and not is_trained(path):
             notes.append(f"{name} is left out: the budget of {cpu_minutes:g} CPU-minutes is spent")
             continue
         say(f"training {name!r}")
-        run, seconds = trained(path, network, training, quick=quick)
+        run, seconds = trained(path, network, training_patches(folder, clouds, network), quick=quick)
         spent += seconds
         entries[name] = _entry(run, seconds, network)
     say("judging all methods")
@@ -133,6 +149,13 @@ def run_benchmark(
         cache=folder / "estimators",
     )
     return dataclasses.replace(table, notes=[*notes, *table.notes])
+
+
+def training_patches(folder: Path, size: WorkSize, network: Network) -> PatchDataset:
+    """Return the patches that a network learns from and is validated on, from the folder of the work."""
+    size = dataclasses.replace(size, patches_per_map=network.patches_per_map)
+    work = common_work(folder / "clouds", size)
+    return saved(work.training, folder / f"training_{network.patches_per_map}.zarr")
 
 
 def _entry(run: Run, seconds: float, network: Network) -> Entry:
@@ -180,7 +203,8 @@ def trained(path: Path, network: Network, dataset: PatchDataset, *, quick: bool 
     return run, float(read_json(path / CPU_FILE)["seconds"])
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
+    """Return the name of the folder of a network's run."""
     return "".join(letter if letter.isalnum() else "_" for letter in name.lower())
 
 

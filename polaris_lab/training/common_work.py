@@ -43,6 +43,9 @@ class WorkSize:
         Side of the centre of a map that is tested [pixels].
     patches_per_map : int
         How many patches are drawn from each map; all where there are fewer.
+    first_test : int
+        Number of the first cloud for tests. Those from 2000 on have been looked at; who has chosen anything since then
+        judges on others.
     """
 
     cells: int = 256
@@ -52,6 +55,7 @@ class WorkSize:
     patch: int = 64
     crop: int = 128
     patches_per_map: int = 12
+    first_test: int = 2000
 
 
 FULL = WorkSize()
@@ -80,7 +84,7 @@ def common_work(
 ) -> CommonWork:
     """Return the common work; clouds not yet in the folder are made, about 10 CPU-seconds each at 256 cells.
 
-    Clouds 0, 1, 2 ... are for training, those from 1000 on for validation and from 2000 on for tests: the number of
+    Clouds 0, 1, 2 ... are for training, those from 1000 on for validation and from `first_test` on for tests: the number of
     one kind changes nothing of another.
 
     Parameters
@@ -104,7 +108,7 @@ def common_work(
     """
     learn = [(f"training {i:03d}", draw_copula_choices(i)) for i in range(size.training)]
     check = [(f"validation {i:03d}", draw_copula_choices(1000 + i)) for i in range(size.validation)]
-    test = [(f"test {i:03d}", draw_copula_choices(2000 + i)) for i in range(size.test)]
+    test = [(f"test {i:03d}", draw_copula_choices(size.first_test + i)) for i in range(size.test)]
     outside = [(f"outside {i}", choices) for i, choices in enumerate(OUTSIDE)]
 
     def maps(clouds: Sequence[tuple[str, CopulaChoices]]) -> list[tuple[str, np.ndarray]]:

@@ -1,14 +1,16 @@
 """Train the networks of issue "must reach" on the common synthetic work and say what they reach.
 
-    python tests/benchmarks/common_work.py FOLDER [small gaussian best suite]
+    python tests/benchmarks/common_work.py FOLDER [small gaussian best fresh suite]
 
 FOLDER (outside the repository) keeps clouds and runs, so that a second call only judges. Times are CPU seconds of one
-thread, training and its validations together. "suite" is the project's own suite of flows and random fields
+thread, training and its validations together. "fresh" judges on clouds that nobody has looked at while settings were
+chosen (numbers from 3000 on; after that, they have been looked at). "suite" is the project's own suite of flows and random fields
 (:func:`polaris_lab.clouds.suite.ensemble`), 20 clouds of 64^3 cells of which six are held out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -18,8 +20,8 @@ import polaris_lab as lab
 from polaris_lab.clouds.suite import ensemble
 from polaris_lab.datasets import PatchConfig, build_dataset
 from polaris_lab.training.benchmark import BenchmarkTable, Entry, benchmark
-from polaris_lab.training.benchmark_networks import NETWORKS, Network, saved, trained
-from polaris_lab.training.common_work import FULL, common_work
+from polaris_lab.training.benchmark_networks import NETWORKS, Network, folder_name, trained, training_patches
+from polaris_lab.training.common_work import FULL, WorkSize, common_work
 from polaris_lab.training.recalibration import recalibrate
 
 NAMES = {
@@ -36,14 +38,18 @@ SUITE = Network(
 )
 
 
-def common(folder: Path, which: list[str]) -> BenchmarkTable:
+FRESH = dataclasses.replace(FULL, first_test=3000)
+
+
+def common(folder: Path, which: list[str], size: WorkSize) -> BenchmarkTable:
     """Judge the named networks on the clouds of the common work."""
-    work = common_work(folder / "full" / "clouds", FULL, progress=print)
-    training = saved(work.training, folder / "full" / "training.zarr")
+    folder = folder / "full"
+    work = common_work(folder / "clouds", size, progress=print)
     entries = {}
     for key in which:
         network = NETWORKS[NAMES[key]]
-        run, seconds = trained(folder / "full" / "runs" / key, network, training)
+        path = folder / "runs" / folder_name(NAMES[key])  # those of `polaris-lab benchmark --cache FOLDER`
+        run, seconds = trained(path, network, training_patches(folder, size, network))
         choices: dict = {"symmetries": network.symmetries}
         if key == "gaussian":
             choices["recalibration"] = recalibrate(run, symmetries=network.symmetries)
@@ -76,7 +82,7 @@ def main(folder: Path, which: list[str]) -> None:
     torch.set_num_threads(1)
     keys = [key for key in which if key in NAMES]
     if keys:
-        print(common(folder, keys))
+        print(common(folder, keys, FRESH if "fresh" in which else FULL))
     if "suite" in which:
         print(suite(folder))
 

@@ -9,7 +9,7 @@ import torch
 
 from polaris_lab.training.benchmark import Entry
 from polaris_lab.training.benchmark import benchmark as compare
-from polaris_lab.training.benchmark_networks import NETWORKS, Network, trained
+from polaris_lab.training.benchmark_networks import NETWORKS, Network, trained, training_patches
 from polaris_lab.training.common_work import FULL, WorkSize, common_work
 from polaris_lab.training.recalibration import recalibrate
 
@@ -43,8 +43,9 @@ def test_a_small_network_beats_the_estimators_on_unseen_clouds(tmp_path, capsys,
 def test_goals_on_the_whole_work(tmp_path, capsys, benchmark):
     """At most 130 k parameters, 30 CPU-s: 0.62 of the power law, 0.84 of the multi-scale regression; intervals right."""
     work = common_work(tmp_path / "clouds", FULL)
-    small, seconds = benchmark.pedantic(lambda: trained(tmp_path / "small", SMALL, work.training), rounds=1)
-    gaussian, more = trained(tmp_path / "gaussian", NETWORKS["ours, 8 filters, Gaussian"], work.training)
+    patches = training_patches(tmp_path, FULL, SMALL)
+    small, seconds = benchmark.pedantic(lambda: trained(tmp_path / "small", SMALL, patches), rounds=1)
+    gaussian, more = trained(tmp_path / "gaussian", NETWORKS["ours, 8 filters, Gaussian"], patches)
     choices = {"symmetries": True, "recalibration": recalibrate(gaussian, symmetries=True)}
     table = compare(
         {"small": Entry(small, seconds, {"symmetries": True}), "gaussian": Entry(gaussian, more, choices)},

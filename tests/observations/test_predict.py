@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from astropy import units as u
 
-from polaris_lab.observations import BlankPixelWarning, Observation, Quality, predict_density
-from polaris_lab.observations.predict import _with_intervals
+from polaris_lab.observations import BlankPixelWarning, Observation, Prediction, Quality, predict_density
+from polaris_lab.observations.intervals import log_ends
 from tests.observations.conftest import sky_wcs, smooth_column, toy_density
 
 
 def stand_in(run, **changes):
     """Return an object with the attributes of a run that prediction uses, some of them changed."""
     names = ("blueprint", "fingerprint", "dataset_fingerprint", "target", "pixel_size_pc", "description")
-    names += ("model", "validation", "dataset")
+    names += ("model", "validation", "dataset", "path")
     return SimpleNamespace(**{**{name: getattr(run, name) for name in names}, **changes})
 
 
 def predict(run, observation, **choices):
-    return predict_density(run, observation, progress=False, **choices)
+    return predict_density(run, observation, **{"progress": False, "compare": False, **choices})
 
 
 def dex(first, second):
@@ -155,10 +155,10 @@ def test_the_sign_of_the_residual():
     """Predictions 0.3 dex too high on average: the truth lies below them."""
     table = {"log_density": [2.0, 4.0], "q02.5": [-0.1, -0.1], "q16": [0.1, 0.1], "q50": [0.3, 0.3]}
     table |= {"q84": [0.5, 0.7], "q97.5": [0.9, 0.9]}
-    maps = _with_intervals(np.array([[1.0, 2.0, 3.0, 5.0]]), {k: np.array(v) for k, v in table.items()})
-    np.testing.assert_allclose(np.log10(maps["lower68"]), [[0.5, 1.5, 2.4, 4.3]])
-    np.testing.assert_allclose(np.log10(maps["upper68"]), [[1.0, 2.0, 3.0, 5.0]])  # q16 > 0: the value itself
-    np.testing.assert_allclose(np.log10(maps["upper95"]), [[1.1, 2.1, 3.1, 5.1]])
+    ends = log_ends(np.array([[1.0, 2.0, 3.0, 5.0]]), {}, [{k: np.array(v) for k, v in table.items()}])
+    np.testing.assert_allclose(ends["lower68"], [[0.5, 1.5, 2.4, 4.3]])
+    np.testing.assert_allclose(ends["upper68"], [[1.0, 2.0, 3.0, 5.0]])  # q16 > 0: the value itself
+    np.testing.assert_allclose(ends["upper95"], [[1.1, 2.1, 3.1, 5.1]])
 
 
 def test_twice_the_column_is_twice_the_density_for_a_scale_equivariant_network(run, observe):
@@ -298,12 +298,6 @@ def test_a_run_that_was_not_validated(run, observe):
         predict(stand_in(run, validation=missing), observe(smooth_column((40, 40))))
 
 
-def test_a_network_that_needs_more_than_a_column_density(run, observe):
-    blueprint = SimpleNamespace(inputs=("column_density", "ppv_cube"), optional_inputs=(), name="two")
-    with pytest.raises(ValueError, match="takes column_density, ppv_cube"):
-        predict(stand_in(run, blueprint=blueprint), observe(smooth_column((40, 40))))
-
-
 # -- real maps ---------------------------------------------------------------------------------------
 
 
@@ -331,5 +325,20 @@ def test_real_maps(run, shared_data, tmp_path, path, pixel_pc, choices):
     valid = np.isfinite(observation.column_density)
     np.testing.assert_array_equal(np.isfinite(p.density), valid)
     assert (p.density[valid] > 0).all()
+    assert (p.lower95[valid] <= p.density[valid]).all()
+    assert (p.density[valid] <= p.upper95[valid]).all()
     assert np.corrcoef(np.log10(p.density[valid]), np.log10(observation.column_density[valid]))[0, 1] > 0.8
-    p.write_fits(tmp_path / "density.fits")
+    assert (p.quality[~valid] == 0).all()
+    if not valid.all():
+        assert p.flagged(Quality.BLANK).any()
+    densest = 10 ** run.validation()["training_ranges"]["density"][1]
+    assert p.flagged(Quality.DENSITY_RANGE)[valid & (p.density > 10 * densest)].all()
+    assert any("errors" in str(value) for value in p.provenance.values())
+    again = Prediction.open(p.write_fits(tmp_path / "density.fits"))
+    for name in ("density", "lower68", "upper95", "quality", "coverage"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(p, name))
+    assert again.notes == p.notes
+    corner = [[0, 0], [valid.shape[1] - 1, valid.shape[0] - 1]]
+    np.testing.assert_allclose(
+        again.wcs.all_pix2world(corner, 0), observation.wcs.all_pix2world(corner, 0), atol=1e-8
+    )

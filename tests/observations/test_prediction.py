@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from polaris_lab.observations import Observation, Prediction, predict_density
+from polaris_lab.observations.predict_classical import estimate_map
 from polaris_lab.observations.prediction import CARDS, check_output
 from tests.observations.conftest import sky_wcs, smooth_column
 
@@ -133,3 +136,71 @@ def test_it_says_what_it_is(prediction):
 
 def test_every_entry_of_the_provenance_has_a_card(prediction):
     assert set(prediction.provenance) == set(CARDS)
+
+
+# -- words for a paper -------------------------------------------------------------------------------
+
+
+def test_it_is_cited_from_its_provenance(prediction, run, tmp_path):
+    """Data, network, training set and software; the same from the file; nothing that is not known."""
+    again = Prediction.open(prediction.write_fits(tmp_path / "density.fits"))
+    found = again.cite()
+    for word in (
+        run.fingerprint, run.dataset_fingerprint, "206.3 pc", "N_H = 2 N(H2)", "polaris_lab 0", "mass-weighted",
+        "errors on validation patches",
+    ):  # fmt: skip
+        assert word in found.methods
+    assert len(found.references) >= 5
+    assert any(run.dataset_fingerprint in entry for entry in found.references)
+    assert any("Ribeiro" in entry for entry in found.references)
+    assert any("to be added by the author" in entry for entry in found.references)
+    assert "foreground" not in found.methods.lower()
+    assert str(found).count("- ") >= 5
+    assert "None" not in str(found)
+
+
+def test_a_foreground_is_in_the_words_for_a_paper(run, observation):
+    made = predict_density(run, observation, foreground=2e20 / u.cm**2, progress=False)
+    assert "2e+20 cm^-2 was subtracted" in made.cite().methods
+
+
+def test_an_estimator_is_cited_as_one(observation):
+    made = estimate_map(observation, "constrained_diffusion")
+    found = made.cite()
+    assert "estimator constrained_diffusion" in found.methods
+    assert "Training set" not in str(found)
+
+
+# -- units and parts ---------------------------------------------------------------------------------
+
+
+def test_samples_of_another_shape_are_refused(prediction):
+    with pytest.raises(ValueError, match="samples: expected"):
+        dataclasses.replace(prediction, samples=np.ones((2, 3, 3)))
+
+
+def test_an_interval_that_there_is_not(prediction, tmp_path):
+    with pytest.raises(ValueError, match="intervals: expected some of"):
+        prediction.write_fits(tmp_path / "density.fits", intervals=(50,))
+
+
+def test_a_read_only_folder(prediction, tmp_path, monkeypatch):
+    """An administrator may write anywhere, so the system's answer is played."""
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(PermissionError, match="read-only; choose another"):
+        prediction.write_fits(tmp_path / "density.fits")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_tool_reads_units_and_values(prediction, tmp_path):
+    """CCDData of astropy takes unit and WCS from the file alone."""
+    from astropy.nddata import CCDData
+
+    path = prediction.write_fits(tmp_path / "density.fits")
+    image = CCDData.read(path)
+    assert image.unit == u.cm**-3
+    np.testing.assert_array_equal(image.data, prediction.density)
+    upper = CCDData.read(path, hdu="UPPER95")
+    assert upper.unit == u.cm**-3
+    valid = np.isfinite(prediction.density)
+    assert (upper.data[valid] >= image.data[valid]).all()

@@ -9,7 +9,8 @@ from astropy import units as u
 
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint, build_model
-from polaris_lab.observations import predict_density, sample_density, sample_map
+from polaris_lab.observations import Prediction, predict_density, sample_density, sample_map
+from polaris_lab.observations.gas import dense_gas_mass
 from polaris_lab.training import Run, TrainingConfig
 
 SETTINGS = {"layers": 1, "base_filters": 4, "reference_scale": 3.0}
@@ -175,3 +176,23 @@ def test_predictions_that_are_refused(run, observe):
             sample_density(run, observed)
     finally:
         validation.write_text(text)
+
+
+def test_samples_that_are_asked_for_are_kept_for_the_errors_of_sums(run, observe, tmp_path):
+    log_column = cloud(40, 40, 78)
+    log_column[5, 6] = np.nan
+    observed = observe(10**log_column)
+    found = predict_density(run, observed, samples=3, seed=4, progress=False)
+    assert found.samples.shape == (3, 40, 40)
+    np.testing.assert_allclose(10 ** np.log10(found.samples).mean(axis=0), found.density, rtol=1e-4)
+    again = Prediction.open(found.write_fits(tmp_path / "samples.fits"))
+    np.testing.assert_array_equal(again.samples, found.samples)
+    mass = dense_gas_mass(
+        found.density,
+        observed.column_density,
+        pixel_size=observed.pixel_size_pc * u.pc,
+        threshold=float(np.nanmedian(found.density)) / u.cm**3,
+        samples=found.samples,
+    )
+    assert mass.lower < mass.upper
+    assert predict_density(run, observed, progress=False).samples is None

@@ -1,5 +1,7 @@
 """The benchmark table: what it lists, refuses, saves, and does not do twice."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -156,21 +158,64 @@ def test_the_whole_benchmark_resumes_and_keeps_to_its_budget(tmp_path, monkeypat
         benchmark_networks, "ESTIMATORS", {name: None for name in ("power_law", "multi_scale", "thickness")}
     )
     said = []
-    table = run_benchmark(tmp_path, quick=True, networks=NETWORKS, progress=said.append)
+    table = run_benchmark(tmp_path, size="quick", networks=NETWORKS, progress=said.append)
     assert {row["dataset"] for row in table.rows} == {"unseen clouds", "clouds beyond the training's ranges"}
     row = table.row("tiny")
     assert row["fit_cpu_seconds"] > 0
     assert 0 < row["scores"]["coverage_0.68"]["value"] < 1
     assert any("recalibration fitted on" in note for note in row["notes"])
-    again = run_benchmark(tmp_path, quick=True, networks=NETWORKS, progress=said.append)
+    again = run_benchmark(tmp_path, size="quick", networks=NETWORKS, progress=said.append)
     assert sum("making the cloud" in line for line in said) == 7
     assert again.row("tiny")["scores"] == row["scores"]
     assert again.row("tiny")["fit_cpu_seconds"] == row["fit_cpu_seconds"]
     more = {**NETWORKS, "second": NETWORKS["tiny"]}
-    poor = run_benchmark(tmp_path, quick=True, networks=more, cpu_minutes=1e-9)
+    poor = run_benchmark(tmp_path, size="quick", networks=more, cpu_minutes=1e-9)
     assert "tiny" in {row["model"] for row in poor.rows}  # trained already, it costs nothing
     assert any("second is left out" in note for note in poor.notes)
     with pytest.raises(ValueError, match="cpu_minutes"):
         run_benchmark(tmp_path, cpu_minutes=0)
+    with pytest.raises(ValueError, match="size: unknown name 'small'"):
+        run_benchmark(tmp_path, size="small")
     with pytest.raises(ValueError, match="unknown preset 'unett'"):
-        run_benchmark(tmp_path, quick=True, networks={"x": Network("unett", {}, {})})
+        run_benchmark(tmp_path, size="quick", networks={"x": Network("unett", {}, {})})
+
+
+def test_the_medium_table_leaves_out_slow_estimators_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark_networks, "FULL", TINY)
+    monkeypatch.setattr(
+        benchmark_networks, "ESTIMATORS", dict.fromkeys(("power_law", "multi_scale", "aviator"))
+    )
+    table = run_benchmark(tmp_path, size="medium", networks={})
+    assert {row["model"] for row in table.rows} == {"power_law", "multi_scale"}
+    assert any("left out" in note and "aviator" in note for note in table.notes)
+
+
+def test_each_network_sees_its_share_of_the_maps(tmp_path):
+    few, more = (
+        benchmark_networks.training_patches(tmp_path, TINY, Network("unet", {}, {}, patches_per_map=count))
+        for count in (1, 3)
+    )
+    assert len(few) == 9  # 2 + 1 clouds of three maps
+    assert len(more) == 27
+
+
+def test_the_table_holds_the_networks_of_the_report():
+    """And each of them can be built as it is asked for."""
+    from polaris_lab.models import Blueprint, parameter_count
+
+    presets = [network.preset for network in benchmark_networks.NETWORKS.values()]
+    assert {"unet", "knet", "ukan", "unet_and_kan", "flow_matching"} == set(presets)
+    counts = {
+        name: parameter_count(Blueprint.preset(network.preset, **network.settings))
+        for name, network in benchmark_networks.NETWORKS.items()
+    }
+    assert counts["ours, 8 filters"] <= 130_000
+    assert 1.0e6 < counts["ours, 12 filters"] < 1.2e6
+
+
+def test_other_test_clouds_leave_the_rest_as_it_is(tmp_path):
+    work, fresh = (
+        common_work(tmp_path, dataclasses.replace(TINY, first_test=first)) for first in (2000, 3000)
+    )
+    assert fresh.training.fingerprint == work.training.fingerprint
+    assert fresh.test.fingerprint != work.test.fingerprint

@@ -25,7 +25,7 @@ from polaris_lab import (
 from polaris_lab.datasets import EmissionConfig
 from polaris_lab.datasets.normalize import symmetry
 from polaris_lab.models.volume import predicted_cube
-from polaris_lab.observations.predict import _network
+from polaris_lab.observations.predict_network import MapNetwork
 from polaris_lab.training.batches import Patches, augment
 from polaris_lab.units import PARSEC
 
@@ -119,7 +119,8 @@ def test_a_map_is_enough(dataset, tmp_path):
     model = run.model().eval()
     with torch.no_grad():
         told, untold = (model(inputs)[0, 0] for inputs in (given, {**given, "pixel_size": size * torch.nan}))
-    answer = _network(model, run.pixel_size_pc)(np.log10(column).astype(np.float32)[None])
+    network = MapNetwork((model,), scalars={"pixel_size": np.log10(run.pixel_size_pc)})
+    answer = network(np.log10(column).astype(np.float32)[None])
     assert np.abs(answer[0] - told.numpy()).max() < 1e-5
     assert (told - untold).abs().max() > 1e-4
 

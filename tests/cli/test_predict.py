@@ -1,0 +1,153 @@
+"""`polaris-lab predict`: one map or many, a network or an estimator, with a report, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from polaris_lab.cli import main
+from polaris_lab.observations import Prediction
+from tests.observations.conftest import make_fits, run, smooth_column  # noqa: F401 - fixtures
+
+BASE = ["--distance", "206.265 pc", "--species", "H2", "--quiet"]
+
+
+@pytest.fixture
+def maps(make_fits):  # noqa: F811
+    """Return three maps, of which the second is no map."""
+    good = [make_fits(smooth_column((40, 40), seed) / 2, name=f"map{seed}.fits") for seed in (1, 3)]
+    bad = good[0].with_name("map2.fits")
+    bad.write_text("hello")
+    return [good[0], bad, good[1]]
+
+
+def predict(*words, run=None):  # noqa: F811
+    return main(["predict", *map(str, words), *([] if run is None else ["--run", str(run.path)])])
+
+
+def test_one_map(run, maps, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "density.fits"
+    assert predict(maps[0], *BASE, "--output", out, run=run) == 0
+    found = Prediction.open(out)
+    assert found.run_fingerprint == run.fingerprint
+    text = capsys.readouterr().out
+    assert f"wrote {out}: 1600 pixels of n_H" in text
+    assert predict(maps[0], *BASE, "--output", out, run=run) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_many_maps_of_which_one_is_broken(run, maps, tmp_path, capsys):  # noqa: F811
+    folder, page = tmp_path / "out", tmp_path / "report.html"
+    status = predict(*maps, *BASE, "--output", folder, "--report", page, "--json", run=run)
+    answer = json.loads(capsys.readouterr().out)
+    assert status == 1
+    assert {path.name for path in folder.iterdir()} == {"map1_density.fits", "map3_density.fits"}
+    assert [entry["map"] for entry in answer["files"]] == [str(maps[0]), str(maps[2])]
+    assert answer["failed"][0]["map"] == str(maps[1])
+    text = page.read_text()
+    assert "map1" in text
+    assert "map3" in text
+    assert "Not predicted" in text
+    assert "map2.fits" in text
+    assert "default-src 'none'" in text  # nothing is fetched
+
+
+def test_many_good_maps_leave_with_status_0(run, maps, tmp_path, capsys):  # noqa: F811
+    assert predict(maps[0], maps[2], *BASE, "--output", tmp_path / "out", run=run) == 0
+    assert "2 of 2 maps predicted" in capsys.readouterr().out
+
+
+def test_maps_of_one_name_are_refused(run, maps, tmp_path, capsys):  # noqa: F811
+    other = tmp_path / "other"
+    other.mkdir()
+    twin = other / maps[0].name
+    twin.write_bytes(maps[0].read_bytes())
+    assert predict(maps[0], twin, *BASE, "--output", tmp_path / "out", run=run) == 1
+    assert "maps of different names" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("interval", "names"),
+    [
+        ("68", ["LOWER68", "UPPER68"]),
+        ("95", ["LOWER95", "UPPER95"]),
+        ("both", ["LOWER68", "UPPER68", "LOWER95", "UPPER95"]),
+    ],
+)
+def test_the_interval_that_is_wanted(run, maps, tmp_path, interval, names):  # noqa: F811
+    out = tmp_path / "density.fits"
+    assert predict(maps[0], *BASE, "--output", out, "--interval", interval, run=run) == 0
+    with fits.open(out) as hdus:
+        assert [hdu.name for hdu in hdus] == ["DENSITY", *names, "QUALITY", "COVERAGE"]
+    Prediction.open(out)
+
+
+def test_a_classical_estimator_has_no_interval_and_says_so(maps, tmp_path, capsys):
+    out, page = tmp_path / "classical.fits", tmp_path / "classical.html"
+    words = [maps[0], *BASE, "--classical", "constrained_diffusion", "--output", out, "--report", page]
+    assert predict(*words) == 0
+    assert "there is no interval" in capsys.readouterr().out
+    found = Prediction.open(out)
+    assert found.lower68 is None
+    assert found.provenance["model"] == "constrained_diffusion"
+    assert (found.density > 0).all()
+    assert "no interval" in repr(found)
+    assert "states no uncertainty" in page.read_text()
+
+
+def test_an_estimator_with_constants_is_fitted_to_the_training_set(run, maps, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "law.fits"
+    assert predict(maps[0], *BASE, "--classical", "power_law", "--output", out) == 1
+    assert "expected densities [cm^-3] to fit" in capsys.readouterr().err
+    assert predict(maps[0], *BASE, "--classical", "power_law", "--output", out, run=run) == 0
+    column = fits.getdata(maps[0]) * 2
+    slope = np.polyfit(np.log10(column.ravel()), np.log10(Prediction.open(out).density.ravel()), 1)[0]
+    assert slope == pytest.approx(run.validation()["power_law_fit"]["slope"], rel=1e-3)
+    assert Prediction.open(out).provenance["dataset_fingerprint"] == run.dataset_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--classical", "nonsense"], "unknown name 'nonsense'"),
+        (["--classical", "aviator", "--symmetries"], "--symmetries: expected none with --classical"),
+        (["--foreground", "5e20"], "--foreground: expected a column density"),
+        (["--beam", "3 pc"], "--beam: expected an angle"),
+        (["--law", "guver2009"], "law"),
+        (["--depth", "1 pc"], "depth: expected a run whose network takes"),
+        (["--samples", "3"], "samples: expected none"),
+        (["--error-hdu", "7"], "7"),
+    ],
+)
+def test_choices_that_are_refused(run, maps, tmp_path, capsys, words, message):  # noqa: F811
+    out = tmp_path / "density.fits"
+    assert predict(maps[0], *BASE, "--output", out, *words, run=run) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert not out.exists()
+
+
+def test_a_cloud_by_its_name_and_an_older_mu(run, make_fits, tmp_path):  # noqa: F811
+    column = smooth_column((40, 40)) / 2
+    path = make_fits(column, name="named.fits")
+    out = tmp_path / "density.fits"
+    words = [path, "--distance", "Taurus L1495 (report)", "--species", "H2", "--mu", "2.33", "--quiet"]
+    assert predict(*words, "--beam", "36 arcsec", "--foreground", "1e20 cm-2", "--output", out, run=run) == 0
+    header = fits.getheader(out)
+    assert header["DISTANCE"] == 140
+    assert header["FOREGRND"] == pytest.approx(1e20)
+    assert "2.33" in header["LAW"]
+    assert main(["predict", str(path), "--distance", "Tauros", "--species", "H2"]) == 1
+
+
+def test_a_large_map_is_written_row_by_row(run, maps, tmp_path, monkeypatch):  # noqa: F811
+    whole, rows = tmp_path / "whole.fits", tmp_path / "rows.fits"
+    assert predict(maps[0], *BASE, "--output", whole, "--foreground", "1e20 cm-2", run=run) == 0
+    monkeypatch.setattr("polaris_lab.cli.predict_maps.LARGE", 100)
+    assert predict(maps[0], *BASE, "--output", rows, "--foreground", "1e20 cm-2", run=run) == 0
+    np.testing.assert_array_equal(Prediction.open(rows).density, Prediction.open(whole).density)
