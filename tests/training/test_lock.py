@@ -59,6 +59,18 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
         assert holder(tmp_path)["pid"] == os.getpid()
 
 
+def test_a_process_that_has_ended_and_was_not_waited_for_holds_nothing(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = psutil.Process(child.pid)
+    write_json(tmp_path / LOCK_NAME, entry(pid=child.pid, process_started=process.create_time()))
+    assert holder(tmp_path) is not None
+    child.stdin.close()
+    while process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert holder(tmp_path) is None
+    child.wait()
+
+
 def test_a_number_given_to_a_new_process_is_not_the_old_one(tmp_path):
     write_json(tmp_path / LOCK_NAME, entry(process_started=psutil.Process(os.getppid()).create_time() - 3600))
     assert holder(tmp_path) is None

@@ -22,7 +22,7 @@ from polaris_lab.training import Study, TrainingConfig, complexity_map
 from polaris_lab.training.studies import ledger
 
 SETTINGS = {"attention": False, "reference_scale": 2.0}
-TRAINING = TrainingConfig(epochs=16, batch_size=3, device="cpu")
+TRAINING = TrainingConfig(epochs=30, batch_size=3, device="cpu")
 CHOICES = {"layers": (1, 2), "base_filters": (2,), "settings": SETTINGS, "seeds": (0, 1)}
 
 SCRIPT = """
@@ -65,7 +65,7 @@ def assert_as_undisturbed(path, undisturbed):
     assert len((path / "ledger.jsonl").read_text().splitlines()) == 4
 
 
-def wait_for(condition, seconds=120.0):
+def wait_for(condition, seconds=300.0):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not come in time"
@@ -74,10 +74,10 @@ def wait_for(condition, seconds=120.0):
 
 
 def training_process(path):
-    """Return the process that is training a cell of a study, when one has finished its first epochs."""
+    """Return the process that is training a cell of a study, when one has finished its first epoch."""
     for lock in path.glob("*/running.json"):
         entry = ledger.locks.holder(lock)
-        if entry is not None and len((lock.parent / "history.jsonl").read_text().splitlines()) > 2:
+        if entry is not None and len((lock.parent / "history.jsonl").read_text().splitlines()) > 0:
             return entry["pid"]
     return None
 
@@ -114,6 +114,7 @@ def test_a_killed_worker_loses_nothing(small, undisturbed, tmp_path):
     assert_as_undisturbed(path, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_leaves_no_worker_behind(small, undisturbed, tmp_path):
     path = tmp_path / "map"
     script = start_script(small, path, tmp_path, 2)
@@ -123,7 +124,7 @@ def test_a_killed_study_goes_on_and_leaves_no_worker_behind(small, undisturbed, 
     wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
     assert ledger.holder(path) is None
     begun = {run: len((path / run / "history.jsonl").read_text().splitlines()) for run in _run_folders(path)}
-    assert any(2 < epochs < 16 for epochs in begun.values())
+    assert any(0 < epochs < 30 for epochs in begun.values())
     list(complexity_map(small, TRAINING, path=path, **CHOICES))
     assert_as_undisturbed(path, undisturbed)
 
