@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polaris_lab.datasets.normalize import SYMMETRIES
 from polaris_lab.observations.intervals import ENDS
+from polaris_lab.training.symmetric import turned, turned_back
 
 if TYPE_CHECKING:
     from polaris_lab.models import BlueprintModel
-
-SYMMETRIES = 8
-"""Turns and mirrors of the square."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,25 +127,6 @@ class MapNetwork:
         ends = said[:, :, 1 : 1 + count]
         ends = ends.square().mean(dim=0).sqrt() * ends.mean(dim=0).sign()  # variances are averaged
         return [mean[:, :1], spread, ends, mean[:, 1 + count :]]
-
-
-def turned(images: Tensor, number: int) -> Tensor:
-    """Turn by 90 degrees `number` times, after a mirror from 4 on; images need not be square.
-
-    Examples
-    --------
-    >>> x = torch.arange(6.0).reshape(2, 3)
-    >>> all(torch.equal(turned_back(turned(x, number), number), x) for number in range(8))
-    True
-    """
-    mirrored = images.flip(-1) if number >= 4 else images
-    return torch.rot90(mirrored, number % 4, (-2, -1)).contiguous()
-
-
-def turned_back(images: Tensor, number: int) -> Tensor:
-    """Undo :func:`turned`."""
-    straight = torch.rot90(images, -(number % 4), (-2, -1))
-    return (straight.flip(-1) if number >= 4 else straight).contiguous()
 
 
 @functools.lru_cache(maxsize=2)

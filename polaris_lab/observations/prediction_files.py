@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -110,9 +111,23 @@ def write(
     hdus = fits.HDUList([fits.PrimaryHDU(prediction.density, prediction.header)])
     for name, values in _maps(prediction, wanted):
         hdus.append(fits.ImageHDU(values, map_header(prediction.wcs, name), name=name.upper()))
-    temporary = temporary_path(path)
-    try:
+    with whole_file(path) as temporary:
         hdus.writeto(temporary, overwrite=True)
+    return path
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a name to write to, which becomes `path` at the end; where something goes wrong, nothing is left.
+
+    Raises
+    ------
+    PermissionError
+        If it cannot be written.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
         os.replace(temporary, path)
     except OSError as error:
         raise PermissionError(
@@ -120,12 +135,6 @@ def write(
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-    return path
-
-
-def temporary_path(path: Path) -> Path:
-    """Return where a file is written before it takes its name."""
-    return path.with_name(f".{os.getpid()}.{path.name}")
 
 
 def _maps(prediction: Prediction, wanted: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from polaris_lab.observations.prediction_files import (
     density_header,
     interval_names,
     map_header,
-    temporary_path,
+    whole_file,
 )
 from polaris_lab.observations.quality import TOLD, counts_in_words, flag_counts
 
@@ -100,17 +99,8 @@ def predict_to_fits(
         foreground=foreground,
         compare=True,
     )
-    temporary = temporary_path(path)
-    try:
-        with temporary.open("wb") as file:
-            _write(work, file, wanted, client, progress=progress)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PermissionError(
-            f"{path}: expected a place to write to, got {error}; choose another folder"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        _write(work, file, wanted, client, progress=progress)
     return path
 
 

@@ -13,18 +13,21 @@ from polaris_lab.observations import observe_cube
 SIDE, PATCH = 1024, 128
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run that is trained for one epoch: speed does not ask how well."""
-    folder = tmp_path_factory.mktemp("bench")
+def trained(folder, base_filters):
+    """Return a run that is trained for one epoch: speed does not ask how well."""
     clouds = [lab.synthetic_cloud(32, seed=seed, box_size=1.6 * u.pc) for seed in range(4)]
     config = lab.PatchConfig(patch_size=32, split_by="cloud", validation_fraction=0.25)
     dataset = lab.build_dataset(clouds, config, folder / "set.zarr", progress=False)
-    blueprint = lab.Blueprint.unet(layers=3, base_filters=16, convolutions=2)
+    blueprint = lab.Blueprint.unet(layers=3, base_filters=base_filters, convolutions=2)
     made = lab.Run.create(folder / "run", blueprint, dataset, lab.TrainingConfig(epochs=1, batch_size=4))
     made.train(progress=False)
     made.validate()
     return made
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("bench"), 16)
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +68,8 @@ def test_map(against, run, observation):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A run of the default small network: 3 layers of 8 filters, two convolutions each."""
-    folder = tmp_path_factory.mktemp("small")
-    clouds = [lab.synthetic_cloud(32, seed=seed, box_size=1.6 * u.pc) for seed in range(4)]
-    config = lab.PatchConfig(patch_size=32, split_by="cloud", validation_fraction=0.25)
-    dataset = lab.build_dataset(clouds, config, folder / "set.zarr", progress=False)
-    blueprint = lab.Blueprint.unet(layers=3, base_filters=8, convolutions=2)
-    made = lab.Run.create(folder / "run", blueprint, dataset, lab.TrainingConfig(epochs=1, batch_size=4))
-    made.train(progress=False)
-    made.validate()
-    return made
+    """Return a run of the default small network: 3 layers of 8 filters, two convolutions each."""
+    return trained(tmp_path_factory.mktemp("small"), 8)
 
 
 @pytest.mark.parametrize(("average", "wall"), [(False, 2.0), (True, 10.0)])

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from astropy import units as u
+from playwright.sync_api import expect
 from scipy import ndimage
 
 from polaris_lab import PatchDataset, SimulationCube
@@ -66,12 +67,20 @@ def kept(page) -> int:
     return int(page.get_by_text(KEPT).inner_text().split()[0])
 
 
-def move(page, name: str, key: str, times: int = 1) -> None:
+def ready(page) -> None:
+    """Wait until the browser has built the page: a slider that it puts in place loses the keyboard."""
+    page.get_by_role("button", name="Copy").wait_for()
+    page.wait_for_function(f"({FIGURES})().includes('Line of sight z')")
+    page.wait_for_timeout(1000)
+
+
+def move(page, name: str, key: str) -> None:
     """Move a slider from the keyboard."""
     slider = page.get_by_role("slider", name=re.compile(f"^{re.escape(name)}"))
+    before = slider.get_attribute("aria-valuenow")
     slider.focus()
-    for _ in range(times):
-        page.keyboard.press(key)
+    page.keyboard.press(key)
+    expect(slider).not_to_have_attribute("aria-valuenow", before)
 
 
 def drawn(page, fate: str) -> int:
@@ -88,7 +97,7 @@ def test_choose_with_sliders_look_build_cancel(visit, inspect, cloud):
     page.locator("canvas").first.wait_for()
     for words in ("overlaps", "too diffuse", "score refused", "jammed", "across the slab"):
         assert page.get_by_role("cell", name=words, exact=True).is_visible()
-    page.wait_for_function(f"({FIGURES})().includes('Line of sight z')")
+    ready(page)
     shown = page.evaluate(FIGURES)
     assert "Line of sight y" in shown
     assert "Scores and acceptance f(s)" in shown
@@ -156,6 +165,7 @@ def test_progress_and_cancel_while_the_page_stays_free(visit, start_server, clou
     page.set_viewport_size({"width": 1280, "height": 2500})
     page.goto(start_server("-c", SLOW, str(cloud), str(tmp_path)), wait_until="commit")
     page.get_by_text(KEPT).wait_for()
+    ready(page)
     page.get_by_role("button", name="Build dataset").click()
     page.get_by_text(re.compile(r"^Storing patches: [1-9]\d* of 24")).wait_for()
     assert page.get_by_role("button", name="Build dataset").is_disabled()
@@ -173,7 +183,6 @@ def test_progress_and_cancel_while_the_page_stays_free(visit, start_server, clou
     page.locator("header button").last.click()  # the dark side
     page.wait_for_timeout(3000)
     visit.screenshot("training_set_inspector_dark")
-    print(page.get_by_role("button", name="Copy").evaluate("e => getComputedStyle(e).color"))
 
 
 def test_build_refuse_and_open(visit, inspect, cloud):
@@ -182,6 +191,7 @@ def test_build_refuse_and_open(visit, inspect, cloud):
     page.goto(inspect(cloud, "--patch-size", "64"), wait_until="commit")
     page.get_by_text("These choices cannot be").wait_for()  # too large a patch; shown with a smaller one
     assert page.get_by_text("Shown with 16 pixels").is_visible()
+    ready(page)
     visit.screenshot("training_set_inspector_no_room")
     move(page, "A:", "ArrowRight")
     page.get_by_text(KEPT).wait_for()
@@ -203,7 +213,8 @@ def test_build_refuse_and_open(visit, inspect, cloud):
     page.wait_for_timeout(500)
     build.click()
     page.get_by_text("expected a name that is free").wait_for()
-    move(page, "A:", "ArrowRight")  # the page lives
+    move(page, "A:", "ArrowRight")  # the page lives, and the address follows
+    page.wait_for_url(re.compile(r"steepness=2\.2"))
 
     page.reload(wait_until="commit")
     page.get_by_text("Built with").wait_for()  # the address knows the name, the server the build
