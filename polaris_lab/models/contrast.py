@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -79,13 +80,16 @@ class LocalContrast(FittedBlock):
 
     def _window(self, scale: float) -> Tensor:
         """Return the matrix (B + 2 margin, B) that turns a block of a row into its weighted sums."""
-        offset = (
-            torch.arange(self.block + 2 * self.receptive_margin)[:, None] - torch.arange(self.block)[None, :]
-        )
+        offset = np.arange(self.block + 2 * self.receptive_margin)[:, None] - np.arange(self.block)[None, :]
         offset = offset - self.receptive_margin  # (B + 2 margin, B): from each output pixel
-        weight = torch.exp(-0.5 * (offset.double() / scale) ** 2)
-        weight = torch.where(offset.abs() <= self.receptive_margin, weight, 0.0)
-        return (weight / weight[:, 0].sum()).float()  # (B + 2 margin, B)
+        weight = np.exp(-0.5 * (offset / scale) ** 2)
+        weight = np.where(np.abs(offset) <= self.receptive_margin, weight, 0.0)
+        window = torch.empty(
+            weight.shape
+        )  # on the meta device, where shapes are checked, there are no numbers
+        if not window.is_meta:
+            window.copy_(torch.from_numpy((weight / weight[:, 0].sum()).astype(np.float32)))
+        return window  # (B + 2 margin, B)
 
     def fit(self, x: Tensor, *, target: Tensor) -> None:
         """Take the standard deviation of the contrast."""
