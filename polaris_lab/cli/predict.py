@@ -68,10 +68,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Predict every map; of several, those that fail do not stop the others, and the status at the end is 1."""
+    logger = logging.getLogger("polaris_lab.observations")
+    level = logger.level
+    if not arguments.json:  # the notes are printed with the answer
+        logger.setLevel(logging.ERROR)
+    try:
+        return _predict(arguments)
+    finally:
+        logger.setLevel(level)
+
+
+def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Predict one map, or many."""
     from polaris_lab.cli.predict_maps import Job
 
-    if not arguments.json:  # the notes are printed with the answer
-        logging.getLogger("polaris_lab.observations").setLevel(logging.ERROR)
     job = Job(arguments)
     if len(arguments.maps) == 1:
         answer = job.predict(arguments.maps[0], job.output(arguments.maps[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -151,3 +152,11 @@ def test_a_large_map_is_written_row_by_row(run, maps, tmp_path, monkeypatch):  #
     monkeypatch.setattr("polaris_lab.cli.predict_maps.LARGE", 100)
     assert predict(maps[0], *BASE, "--output", rows, "--foreground", "1e20 cm-2", run=run) == 0
     np.testing.assert_array_equal(Prediction.open(rows).density, Prediction.open(whole).density)
+
+
+def test_the_command_leaves_the_log_as_it_was(tmp_path):
+    """Notes are printed with the answer, and not twice; afterwards the library logs as before."""
+    logger = logging.getLogger("polaris_lab.observations")
+    before = logger.level
+    assert main(["predict", str(tmp_path / "none.fits"), "--distance", "300 pc", "--species", "H2"]) == 1
+    assert logger.level == before
