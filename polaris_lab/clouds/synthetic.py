@@ -142,7 +142,7 @@ def synthetic_cloud(
 
     Notes
     -----
-    At 128^3 ``burgers`` takes 11 processor seconds, ``cascade`` 5, ``fbm`` 0.3; memory is about 95 bytes a
+    At 128^3 ``burgers`` takes 11 processor seconds, ``cascade`` 5, ``fbm`` 0.3 to 0.7; memory is about 95 bytes a
     cell. The first call after installation compiles for 3 seconds more.
 
     References
