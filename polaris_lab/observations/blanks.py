@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, minimum_filter
 
 USUAL_BLANKS = (0.0, -1.0)
 """Values that stand for "not observed" in public maps, beside NaN and the header's BLANK."""
@@ -107,7 +107,9 @@ def find_spikes(values: np.ndarray, *, factor: float = SPIKE_FACTOR) -> np.ndarr
     if not factor > 1:
         raise ValueError(f"spikes: expected a factor above 1, got {factor}")
     with np.errstate(invalid="ignore"):
-        high = values > factor * np.nanmedian(values)  # few pixels: only those are looked at closely
+        lowest = minimum_filter(np.where(np.isnan(values), np.inf, values), 5, mode="nearest")
+        # only pixels that rise above their lowest neighbour by as much can do so above the median of all
+        high = (values > factor * np.nanmedian(values)) & (values > factor * lowest)
     spikes = np.zeros(values.shape, bool)
     for y, x in np.argwhere(high):
         around = values[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
