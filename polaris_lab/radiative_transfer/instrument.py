@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 from astropy import units as u
-from astropy.convolution import Gaussian1DKernel, Gaussian2DKernel, convolve, convolve_fft
+from astropy.convolution import Gaussian1DKernel, convolve
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy.ndimage import convolve1d
 
 from polaris_lab.radiative_transfer.choices import check_velocity
 from polaris_lab.radiative_transfer.ppv import PPVCube
@@ -46,19 +47,8 @@ def convolve_beam(ppv: PPVCube, fwhm: u.Quantity, *, distance: u.Quantity | None
     """
     size = _pixel(ppv, fwhm, distance)
     sigma = positive(fwhm, fwhm.unit, "fwhm") * fwhm.unit.to(size.unit) / size.value / _FWHM
-    kernel = Gaussian2DKernel(sigma, mode="oversample", factor=10) if sigma < 0.8 else Gaussian2DKernel(sigma)
-    smooth = [
-        convolve_fft(
-            np.asarray(channel, dtype=np.float64),
-            kernel,
-            boundary="fill",
-            fill_value=np.nan,
-            nan_treatment="interpolate",
-            preserve_nan=True,
-            allow_huge=True,
-        )
-        for channel in ppv.data
-    ]
+    kernel = Gaussian1DKernel(sigma, mode="oversample", factor=10) if sigma < 0.8 else Gaussian1DKernel(sigma)
+    smooth = _smooth_maps(np.asarray(ppv.data), kernel.array / kernel.array.sum())
     header = None if ppv.header is None else ppv.header.copy()
     width = float(sigma * _FWHM * ppv.pixel_size.value)  # in the unit of the pixel
     note = {}
@@ -68,8 +58,27 @@ def convolve_beam(ppv: PPVCube, fwhm: u.Quantity, *, distance: u.Quantity | None
         header["BMAJ"] = header["BMIN"] = width / 3600
         header["BPA"] = 0.0
     return ppv.with_data(
-        np.asarray(smooth, dtype=ppv.data.dtype), header=header, provenance=ppv.provenance | note
+        smooth.astype(ppv.data.dtype, copy=False), header=header, provenance=ppv.provenance | note
     )
+
+
+def _smooth_maps(data: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Convolve maps (channel, row, column) with a kernel along rows and columns; NaN and beyond count for nothing.
+
+    A round Gaussian is the product of two of one dimension, which is ten times less work than the square.
+    """
+
+    def blur(values: np.ndarray) -> np.ndarray:
+        once = convolve1d(values, kernel, axis=-1, mode="constant")
+        return convolve1d(once, kernel, axis=-2, mode="constant")
+
+    kind = np.float64 if data.dtype.itemsize > 4 else np.float32
+    known = np.isfinite(data)
+    same = bool((known == known[:1]).all())  # mostly every channel misses the same pixels
+    weight = blur((known[:1] if same else known).astype(np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        smooth = blur(np.where(known, data, 0).astype(kind)) / weight.astype(kind)
+    return np.where(known, smooth, np.nan)
 
 
 def _pixel(ppv: PPVCube, like: u.Quantity, distance: u.Quantity | None) -> u.Quantity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +35,9 @@ class ChannelRangeWarning(UserWarning):
 
 _IN_FLIGHT = 32
 """Blocks that a cluster works on at a time."""
+
+REPORTS = 20
+"""At least so many blocks (or one a row) where somebody watches the progress: each may stop the work."""
 
 
 class Job:
@@ -86,7 +90,13 @@ class Job:
         return TorchSolver(self.device)
 
     def run(
-        self, *, output: Any = None, overwrite: bool = False, client: Any = None, progress: bool = True
+        self,
+        *,
+        output: Any = None,
+        overwrite: bool = False,
+        client: Any = None,
+        progress: bool = True,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> list[PPVCube]:
         """Solve all rays and return the cubes."""
         scheme, face = self._with_peaks(), self.face
@@ -94,6 +104,10 @@ class Job:
         size = 4 if scheme.precision == "float32" else 8
         per_ray = 4 * face.depth * (4 if size == 4 else 16) + size * values
         limit = rays.BLOCK_BYTES if client is None else rays.MESSAGE_BYTES
+        all_rays = face.rows * face.columns
+        if on_progress is not None:
+            limit = min(limit, per_ray * all_rays // REPORTS)
+            on_progress(0, all_rays)
         blocks = list(row_blocks(face, per_ray, [self.cube.density], limit))
         store = open_store(output, scheme, self._provenance(), face, self.cube, overwrite=overwrite)
         total = None
@@ -109,6 +123,8 @@ class Job:
                         store.write(start, stop, spectra)
                         total = census if total is None else _merge(total, census)
                         bar.update((stop - start) * face.columns)
+                        if on_progress is not None:
+                            on_progress(stop * face.columns, all_rays)
         except BaseException:
             store.discard()
             raise

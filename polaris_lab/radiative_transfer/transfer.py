@@ -15,7 +15,7 @@ its centre unless ``channel="average"``. `polaris_lab.radiative_transfer.lte` sa
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def synthesize_ppv(
     overwrite: bool = False,
     client: Any = None,
     progress: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> PPVCube | list[PPVCube]:
     """Compute the position-position-velocity cube of a line, in LTE.
 
@@ -106,6 +107,9 @@ def synthesize_ppv(
         A cluster on which the blocks are computed.
     progress : bool
         Show a bar when the cube takes more than one block.
+    on_progress : callable, optional
+        Called with the rays that are solved and those there are, at the start and after every block. What it
+        raises stops the work and leaves no output behind.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def synthesize_ppv(
         device=device,
         quantity="brightness",
     )
-    results = job.run(output=output, overwrite=overwrite, client=client, progress=progress)
+    results = job.run(output=output, overwrite=overwrite, client=client, progress=progress, on_progress=on_progress)
     return results if several else results[0]
 
 
