@@ -1,0 +1,455 @@
+"""See what a telescope would see of a cloud, beside what one has seen: :class:`EmissionExplorer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+import param
+from astropy import units as u
+
+from polaris_lab.radiative_transfer import instrument, moments
+from polaris_lab.radiative_transfer.abundance import ABUNDANCE
+from widgets import (
+    emission_controls,
+    emission_files,
+    emission_job,
+    emission_layout,
+    emission_words,
+    inspector_words,
+    parts,
+    shell,
+)
+from widgets.emission_controls import GAS, TELESCOPE, VIEW
+from widgets.emission_maps import MOMENTS
+from widgets.emission_side import UNITS
+from widgets.emission_view import EmissionView
+
+TITLE = "Emission explorer"
+
+PURPOSE = "See the line that a cloud sends out, channel by channel, through a telescope of your choice and beside an observed one."
+
+PERIOD_MS = 250
+"""Time between two looks at a synthesis [ms]."""
+
+
+class EmissionExplorer(pn.viewable.Viewer):
+    """Channel maps, spectra, moments and rays of a line cube: of gas that is solved on the spot, or of a file.
+
+    Parameters
+    ----------
+    cube : SimulationCube or PPVCube, optional
+        Gas with velocities, whose line is solved in a thread, or a line cube. By default the sample cloud.
+    observed : PPVCube, optional
+        Drawn beside it, on the same axes.
+    source, observed_source : str
+        Python that gives the two, for the lines to copy.
+    workspace_folder : str or Path
+        The folder that `path` and `observed_path` lie in; names that lead out of it are refused.
+    begin : bool
+        Whether to open and solve now; without, :meth:`begin` does.
+    synthesize : callable, optional
+        Solves the line; :func:`polaris_lab.synthesize_ppv` by default.
+
+    Examples
+    --------
+    >>> import polaris_lab as lab
+    >>> explorer = EmissionExplorer(lab.PPVCube(np.ones((8, 4, 4)), np.arange(8.0)))
+    >>> explorer.velocity = 3.2
+    >>> explorer.ppv.shape, explorer.channel
+    ((8, 4, 4), 3)
+    """
+
+    path = param.String("", doc="File inside the workspace; empty for what was handed over.")
+    observed_path = param.String("", doc="File of an observed line cube inside the workspace.")
+    line = param.Selector(default="13CO 1-0", objects=emission_controls.LINES)
+    abundance = param.Number(ABUNDANCE["13CO"], bounds=(0, None), doc="Molecules per hydrogen nucleus.")
+    axis = param.Selector(default="z", objects=["z", "y", "x"])
+    channel_width = param.Selector(default=0.1, objects=emission_controls.CHANNEL_WIDTHS, doc="[km/s]")
+    temperature = param.Number(10.0, bounds=(0, None), doc="Of gas without one [K]; 0 refuses it.")
+    reduction = param.Integer(1, bounds=(1, None), doc="Cells that become one, along each axis.")
+    beam = param.Number(0.0, bounds=(0, None), doc="Full width at half maximum [arcsec]; 0 for none.")
+    noise = param.Number(0.0, bounds=(0, None), doc="Rms in a channel [K]; 0 for none.")
+    seed = param.Integer(0, bounds=(0, None), doc="Of the noise.")
+    distance = param.Number(300.0, bounds=(0, None), inclusive_bounds=(False, True), doc="[pc]")
+    systemic = param.Number(0.0, doc="Velocity of the whole synthetic cloud [km/s].")
+    velocity = param.Number(None, allow_None=True, doc="That is looked at [km/s]; None for the brightest.")
+    x = param.Number(None, allow_None=True, doc="Of the cursor, from the centre, in the unit of the axes.")
+    y = param.Number(None, allow_None=True, doc="Of the cursor; None for the brightest pixel.")
+    unit = param.Selector(default="pc", objects=list(UNITS))
+    moment = param.Selector(default="integrated_intensity", objects=list(MOMENTS))
+    same_colours = param.Boolean(False, doc="Whether both cubes are drawn in the same colours.")
+    channel = param.Integer(0, bounds=(0, None), doc="Channel of the synthetic cube; follows the velocity.")
+
+    def __init__(
+        self,
+        cube: Any = None,
+        *,
+        observed: Any = None,
+        source: str = "cube",
+        observed_source: str = "observed",
+        workspace_folder: str | Path = ".",
+        begin: bool = True,
+        synthesize: Callable[..., Any] | None = None,
+        **params: Any,
+    ):
+        if "line" in params and "abundance" not in params:
+            params["abundance"] = ABUNDANCE[params["line"].split()[0]]
+        super().__init__(**params)
+        self._given = None if cube is None else emission_files.given(cube, source)
+        self._given_observed = None if observed is None else emission_files.given(observed, observed_source)
+        self._workspace, self._synthesize = workspace_folder, synthesize
+        self._source = self._observed_source = None
+        self._job: emission_job.SynthesisJob | None = None
+        self._base = self._gas = self._made = self._taken = self._last = None
+        self._error, self._too_large, self._begun = "", "", False
+        self.view = EmissionView(self)
+        emission_layout.make_parts(self, workspace_folder)
+        self.controls = pmui.Column(
+            self.file.view, self.observed_file.view, emission_controls.make_controls(self),
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+        self.main = emission_layout.make_main(self)
+        self.param.watch(self._usual_abundance, ["line", "abundance"])
+        self._view = pn.Row(pn.Column(self.controls, width=300), self.main, sizing_mode="stretch_width")
+        self.refresh()
+        if begin:
+            self.begin()
+
+    # -- what is opened and solved -------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open what is to be opened and solve the line."""
+        self._begun = True
+        self._open_observed()
+        self._open()
+
+    @property
+    def ppv(self) -> Any:
+        """The line cube that is seen on the left, through beam and noise; None before it is solved."""
+        return self.view.sides["synthetic"].ppv
+
+    @property
+    def observed(self) -> Any:
+        """The line cube on the right, None without one."""
+        return self.view.sides["observed"].ppv
+
+    @param.depends("path", watch=True)
+    def _open(self) -> None:
+        """Open the file, or what was handed over, and solve or show it; what cannot be opened changes nothing."""
+        if not self._begun:
+            return
+        try:
+            if self.path:
+                source = emission_files.read(self._workspace, self.path)
+            else:
+                source = self._given or emission_files.sample()
+        except (ValueError, OSError) as error:
+            self._fail(str(error))
+            return
+        another, self._source = self._source is not None, source
+        if another:
+            self._forget_place()
+        if source.is_gas:
+            self._solve_again()
+            return
+        self.cancel()
+        self._error = self._too_large = ""
+        self._take(source.cube, None, None)
+
+    @param.depends("observed_path", watch=True)
+    def _open_observed(self) -> None:
+        """Open the observed cube; an empty name takes it away."""
+        if not self._begun:
+            return
+        source = self._given_observed
+        try:
+            if self.observed_path:
+                source = emission_files.read_line_cube(self._workspace, self.observed_path)
+        except (ValueError, OSError) as error:
+            self._fail(str(error))
+            return
+        self._observed_source, self._error = source, ""
+        side = self.view.sides["observed"]
+        if source is None:
+            side.ppv = None
+        else:
+            side.take(source.cube, moments.signal_mask(source.cube))
+        if not self._move_beside():
+            self._place()
+            self._show()
+
+    def _usual_abundance(self, *events: Any) -> None:
+        """Turn to the usual abundance of another molecule, unless an abundance was given with it."""
+        molecules = [event.new.split()[0] for event in events if event.name == "line"]
+        if self._begun and molecules and all(event.name == "line" for event in events):
+            self.abundance = ABUNDANCE[molecules[0]]
+
+    @param.depends(*GAS, watch=True)
+    def _solve_again(self) -> None:
+        """Solve the line in the background; a synthesis that goes on is stopped."""
+        if not self._begun or self._source is None or not self._source.is_gas:
+            return
+        if self._job is not None and self._job.look().busy and self._job.choices == self.choices():
+            return
+        self.cancel()
+        gas, self._error = self._source.cube, ""
+        self._too_large = emission_job.too_large(gas.shape, self.reduction)
+        if self._too_large:
+            self._job = None
+            self.refresh()
+            self._say()
+            return
+        self._job = emission_job.SynthesisJob(
+            gas, self.choices(), key=self._source.key, synthesize=self._synthesize
+        ).start()
+        self.refresh()
+        self._watch()
+
+    def choices(self) -> emission_job.Choices:
+        """Return what the line is solved for."""
+        return emission_job.Choices(**{name: getattr(self, name) for name in GAS})
+
+    def start(self) -> None:
+        """Solve the line again, after it was stopped or failed."""
+        self._solve_again()
+
+    def cancel(self) -> None:
+        """Ask the synthesis to stop; what is drawn stays."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def wait(self, seconds: float = 120.0) -> Any:
+        """Wait for the synthesis and show it: for scripts and tests; a page looks by itself."""
+        if self._job is not None:
+            self._job.wait(seconds)
+        return self.refresh()
+
+    def refresh(self) -> Any:
+        """Look at the synthesis, show how it stands, and draw what it has made; return what was seen."""
+        job = self._job
+        seen = job.look() if job is not None else emission_job.Progress()
+        if seen == self._last and (job is None or job.ppv is self._made):
+            return seen
+        self._last = seen
+        solvable = self._source is not None and self._source.is_gas
+        self.start_button.disabled = seen.busy or not solvable
+        self.cancel_button.disabled = seen.status != "running"
+        self.bar.param.update(value=seen.percent, visible=seen.busy)
+        severity, title, words = emission_words.of_job(seen, solvable=solvable)
+        self.job_state.param.update(severity=severity, title=title, object=parts.plain(words))
+        if job is not None and seen.status == "finished" and job.ppv is not self._made:
+            self._made = job.ppv
+            self._take(job.ppv, job.gas, job.choices)
+        return seen
+
+    def _take(self, base: Any, gas: Any, choices: Any) -> None:
+        """Take a line cube as it left the cloud."""
+        self._base, self._gas, self._taken = base, gas, choices
+        self.view.follow(gas, base, choices.abundance if choices else 0.0)
+        self._observe()
+
+    @param.depends(*TELESCOPE, watch=True)
+    def _observe(self) -> None:
+        """See the cube through beam and noise, which needs no synthesis."""
+        if self._base is None:
+            return
+        ppv, mask = self._base, None
+        try:
+            if self.beam:
+                ppv = instrument.convolve_beam(ppv, self.beam * u.arcsec, distance=self.distance * u.pc)
+            if self.noise:
+                ppv = instrument.add_noise(ppv, self.noise * u.K, seed=self.seed)
+                mask = moments.signal_mask(ppv, noise=self.noise)
+        except ValueError as error:
+            self._fail(str(error))
+            return
+        self._error = ""
+        if self.systemic:
+            ppv = ppv.with_data(ppv.data, velocity=ppv.velocity + self.systemic)
+        self.view.sides["synthetic"].take(ppv, mask)
+        if not self._move_beside():
+            self._place()
+            self._show()
+
+    def _move_beside(self) -> bool:
+        """Move the synthetic cube to the velocity of the observed one, unless it was moved before."""
+        if self.systemic or self.observed is None or self.ppv is None:
+            return False
+        self.systemic = self.view.match()["systemic"]  # which draws everything
+        return bool(self.systemic)
+
+    def match(self) -> None:
+        """Take noise, beam (if its header tells) and mean velocity from the observed cube."""
+        self.param.update(**self.view.match())
+
+    # -- the place that is looked at -----------------------------------------------------------------
+
+    def _forget_place(self) -> None:
+        with param.parameterized.discard_events(self):
+            self.param.update(velocity=None, x=None, y=None)
+
+    def _place(self) -> None:
+        """Move the axes to both maps, and the cursor to the brightest pixel where none is set."""
+        if not self.view.drawn:
+            return
+        self.view.place()
+        first, (low, high) = self.view.drawn[0], self.view.velocities
+        row, column, velocity = first.brightest()
+        x, y = first.place_of(row, column, self.unit, self.distance)
+        with param.parameterized.discard_events(self):
+            if self.velocity is None or not low <= self.velocity <= high:
+                self.velocity = round(velocity, 4)
+            if self.x is None or self.y is None or max(abs(self.x), abs(self.y)) > self.view.half:
+                self.param.update(x=_rounded(x), y=_rounded(y))
+        self._follow_fields()
+
+    def look_at(self, x: float, y: float) -> None:
+        """Move the cursor."""
+        self.param.update(x=_rounded(x), y=_rounded(y))
+
+    def tune(self, velocity: float) -> None:
+        """Look at another velocity."""
+        self.velocity = round(float(velocity), 4)
+
+    def _follow_fields(self) -> None:
+        """Let the fields and the player tell what was set without events."""
+        synthetic = self.view.sides["synthetic"]
+        self.fields["velocity"].value = self.velocity
+        self.fields["x"].value, self.fields["y"].value = self.x, self.y
+        if synthetic.ppv is None:
+            return
+        channel = int(np.abs(synthetic.ppv.velocity - self.velocity).argmin())
+        with param.parameterized.discard_events(self):
+            self.channel = channel
+        self.player.param.update(end=len(synthetic.ppv.velocity) - 1, value=channel)
+
+    @param.depends("channel", watch=True)
+    def _play(self) -> None:
+        """Follow the player."""
+        if self.ppv is not None and self.channel < len(self.ppv.velocity):
+            self.velocity = round(float(self.ppv.velocity[self.channel]), 4)
+
+    # -- view ----------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        """Draw everything as it stands."""
+        self.beside.visible = self.observed is not None
+        self.rays_box.visible = self._gas is not None
+        self.view.show()
+        self._say()
+
+    @param.depends("velocity", watch=True)
+    def _show_velocity(self) -> None:
+        if self.velocity is None or self.ppv is None:
+            return
+        self._follow_fields()
+        self.view.show_channel()
+        self._say_cursor()
+
+    @param.depends("x", "y", watch=True)
+    def _show_place(self) -> None:
+        if self.x is None or self.y is None:
+            return
+        self.view.show_cursor()
+        self._say_cursor()
+
+    @param.depends("moment", "same_colours", watch=True)
+    def _show_colours(self) -> None:
+        self.view.show_moments()
+        self.view.show_channel()
+        self._say_cursor()
+
+    @param.depends("unit", watch=True)
+    def _change_unit(self) -> None:
+        """Keep the cursor where it is on the sky."""
+        factor = np.degrees(1 / self.distance) * 3600
+        factor = factor if self.unit == "arcsec" else 1 / factor
+        if self.x is not None and self.y is not None and self._begun:
+            with param.parameterized.discard_events(self):
+                self.param.update(x=_rounded(self.x * factor), y=_rounded(self.y * factor))
+        self._place()
+        self._show()
+
+    def code(self) -> str:
+        """Return the Python lines that give what is seen."""
+        return emission_words.code_of(self, self._source, self._observed_source, self._base, self._taken)
+
+    def refuse(self, values: dict[str, Any]) -> None:
+        """Say that values of the page's address cannot be; all of the address is left aside."""
+        words = ", ".join(f"{name}={value}" for name, value in values.items())
+        self._fail(f"address: expected values in the range of the fields, got {words}; correct the address")
+
+    def _fail(self, words: str) -> None:
+        self._error = words
+        self._say()
+
+    def _say(self) -> None:
+        """Say what is drawn, or what is wrong."""
+        solvable = self._source is None or self._source.is_gas
+        emission_layout.tell(
+            self,
+            emission_words.state(
+                self.ppv, self._source, self._taken, error=self._error, too_large=self._too_large
+            ),
+            solvable=solvable,
+        )
+        self._say_cursor()
+
+    def _say_cursor(self) -> None:
+        facts = self.view.facts()
+        if facts:
+            self.cursor.object = emission_words.cursor(facts, x=self.x, y=self.y, unit=self.unit)
+        self.lines.show(self.code())
+        pn.io.push_notebook(*self.panes.values())  # in a notebook; does nothing on a served page
+
+    def _watch(self) -> None:
+        """Look at the synthesis on a timer until it ends; served pages look by themselves, scripts wait."""
+        if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+            return
+        emission_layout.watch(self.refresh, PERIOD_MS)
+
+    def __panel__(self) -> Any:
+        return self._view
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def app(path: str | None = None, *, workspace_folder: str | Path = ".", observed: str | None = None) -> Any:
+    """Return the page of one visitor.
+
+    Parameters
+    ----------
+    path : str, optional
+        File inside the workspace, of gas or a line cube; by default the sample cloud of the package. The page's
+        address (``?path=...&observed=...``) goes before.
+    workspace_folder : str or Path
+        The folder that files are chosen in, and that names cannot leave.
+    observed : str, optional
+        File of an observed line cube inside the workspace, drawn beside it.
+    """
+    folder = Path(workspace_folder).expanduser().resolve()
+    explorer = EmissionExplorer(
+        workspace_folder=folder, begin=False, path=path or "", observed_path=observed or ""
+    )
+    where = pmui.Typography(inspector_words.where(folder), variant="body2")
+    page = shell.page(
+        TITLE,
+        [explorer.controls, where, pmui.Markdown(emission_words.HELP)],
+        [explorer.main],
+        purpose=PURPOSE,
+    )
+    if pn.state.location is not None:
+        names = {name: name for name in (*GAS, *TELESCOPE, *VIEW)}
+        names |= {"path": "path", "observed_path": "observed"}
+        pn.state.location.sync(explorer, names, on_error=explorer.refuse)
+    explorer.begin()
+    shell.repeat(explorer.refresh, PERIOD_MS)
+    pn.state.on_session_destroyed(lambda _context: explorer.cancel())
+    return page
