@@ -28,6 +28,9 @@ TELESCOPE = ("beam", "noise", "seed", "distance", "systemic")
 VIEW = ("velocity", "x", "y", "unit", "moment", "same_colours")
 """Parameters of what is looked at."""
 
+ADDRESS = {name: name for name in (*GAS, *TELESCOPE, *VIEW, "path")} | {"observed_path": "observed"}
+"""Parameters that stand in the page's address, and their names there."""
+
 
 def make_controls(explorer: Any) -> Any:
     """Return the column of controls; files are chosen above it."""
@@ -35,14 +38,7 @@ def make_controls(explorer: Any) -> Any:
     p = explorer.param
     gas = [
         pmui.Select.from_param(p.line, label="Line", options=LINES, **wide),
-        pmui.FloatInput.from_param(
-            p.abundance,
-            label="Abundance [molecules per H nucleus]",
-            start=0.0,
-            step=1e-7,
-            format="0.00e+0",
-            **wide,
-        ),
+        _abundance(explorer),
         pmui.RadioButtonGroup.from_param(p.axis, label="Line of sight", options=["z", "y", "x"], **wide),
         pmui.Select.from_param(p.channel_width, label="Channel width [km/s]", options=CHANNEL_WIDTHS, **wide),
         pmui.FloatInput.from_param(
@@ -83,3 +79,27 @@ def _slider(explorer: Any, name: str, label: str, start: float, end: float, step
         step=step,
         sizing_mode="stretch_width",
     )
+
+
+def _abundance(explorer: Any) -> Any:
+    """Return a field for a number that is written with a power of ten."""
+    field = pmui.TextInput(
+        label="Abundance [molecules per H nucleus]",
+        value=f"{explorer.abundance:.3g}",
+        sizing_mode="stretch_width",
+    )
+
+    def read(event: Any) -> None:
+        if event.new == f"{explorer.abundance:.3g}":
+            return
+        try:
+            explorer.abundance = float(event.new)
+        except ValueError as error:
+            field.value = f"{explorer.abundance:.3g}"
+            raise ValueError(
+                f"abundance: expected zero or more molecules per hydrogen nucleus, such as 1.4e-6, got {event.new!r}"
+            ) from error
+
+    field.param.watch(read, "value")
+    explorer.param.watch(lambda event: field.param.update(value=f"{event.new:.3g}"), "abundance")
+    return field

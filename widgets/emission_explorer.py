@@ -10,9 +10,8 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
-from astropy import units as u
 
-from polaris_lab.radiative_transfer import instrument, moments
+from polaris_lab.radiative_transfer import moments
 from polaris_lab.radiative_transfer.abundance import ABUNDANCE
 from widgets import (
     emission_controls,
@@ -24,10 +23,10 @@ from widgets import (
     parts,
     shell,
 )
-from widgets.emission_controls import GAS, TELESCOPE, VIEW
-from widgets.emission_maps import MOMENTS
-from widgets.emission_side import UNITS
-from widgets.emission_view import EmissionView
+from widgets.emission_choices import EmissionChoices
+from widgets.emission_controls import ADDRESS, GAS, TELESCOPE
+from widgets.emission_telescope import Telescope
+from widgets.emission_view import EmissionView, rounded
 
 TITLE = "Emission explorer"
 
@@ -37,7 +36,7 @@ PERIOD_MS = 250
 """Time between two looks at a synthesis [ms]."""
 
 
-class EmissionExplorer(pn.viewable.Viewer):
+class EmissionExplorer(EmissionChoices, pn.viewable.Viewer):
     """Channel maps, spectra, moments and rays of a line cube: of gas that is solved on the spot, or of a file.
 
     Parameters
@@ -64,27 +63,6 @@ class EmissionExplorer(pn.viewable.Viewer):
     ((8, 4, 4), 3)
     """
 
-    path = param.String("", doc="File inside the workspace; empty for what was handed over.")
-    observed_path = param.String("", doc="File of an observed line cube inside the workspace.")
-    line = param.Selector(default="13CO 1-0", objects=emission_controls.LINES)
-    abundance = param.Number(ABUNDANCE["13CO"], bounds=(0, None), doc="Molecules per hydrogen nucleus.")
-    axis = param.Selector(default="z", objects=["z", "y", "x"])
-    channel_width = param.Selector(default=0.1, objects=emission_controls.CHANNEL_WIDTHS, doc="[km/s]")
-    temperature = param.Number(10.0, bounds=(0, None), doc="Of gas without one [K]; 0 refuses it.")
-    reduction = param.Integer(1, bounds=(1, None), doc="Cells that become one, along each axis.")
-    beam = param.Number(0.0, bounds=(0, None), doc="Full width at half maximum [arcsec]; 0 for none.")
-    noise = param.Number(0.0, bounds=(0, None), doc="Rms in a channel [K]; 0 for none.")
-    seed = param.Integer(0, bounds=(0, None), doc="Of the noise.")
-    distance = param.Number(300.0, bounds=(0, None), inclusive_bounds=(False, True), doc="[pc]")
-    systemic = param.Number(0.0, doc="Velocity of the whole synthetic cloud [km/s].")
-    velocity = param.Number(None, allow_None=True, doc="That is looked at [km/s]; None for the brightest.")
-    x = param.Number(None, allow_None=True, doc="Of the cursor, from the centre, in the unit of the axes.")
-    y = param.Number(None, allow_None=True, doc="Of the cursor; None for the brightest pixel.")
-    unit = param.Selector(default="pc", objects=list(UNITS))
-    moment = param.Selector(default="integrated_intensity", objects=list(MOMENTS))
-    same_colours = param.Boolean(False, doc="Whether both cubes are drawn in the same colours.")
-    channel = param.Integer(0, bounds=(0, None), doc="Channel of the synthetic cube; follows the velocity.")
-
     def __init__(
         self,
         cube: Any = None,
@@ -107,7 +85,7 @@ class EmissionExplorer(pn.viewable.Viewer):
         self._job: emission_job.SynthesisJob | None = None
         self._base = self._gas = self._made = self._taken = self._last = None
         self._error, self._too_large, self._begun = "", "", False
-        self.view = EmissionView(self)
+        self.view, self._telescope = EmissionView(self), Telescope()
         emission_layout.make_parts(self, workspace_folder)
         self.controls = pmui.Column(
             self.file.view, self.observed_file.view, emission_controls.make_controls(self),
@@ -155,10 +133,11 @@ class EmissionExplorer(pn.viewable.Viewer):
         if another:
             self._forget_place()
         if source.is_gas:
-            self._solve_again()
+            self.solve()
             return
         self.cancel()
-        self._error = self._too_large = ""
+        self._error, self._too_large, self._job = "", "", None
+        self.refresh()
         self._take(source.cube, None, None)
 
     @param.depends("observed_path", watch=True)
@@ -190,7 +169,7 @@ class EmissionExplorer(pn.viewable.Viewer):
             self.abundance = ABUNDANCE[molecules[0]]
 
     @param.depends(*GAS, watch=True)
-    def _solve_again(self) -> None:
+    def solve(self) -> None:
         """Solve the line in the background; a synthesis that goes on is stopped."""
         if not self._begun or self._source is None or not self._source.is_gas:
             return
@@ -208,15 +187,11 @@ class EmissionExplorer(pn.viewable.Viewer):
             gas, self.choices(), key=self._source.key, synthesize=self._synthesize
         ).start()
         self.refresh()
-        self._watch()
+        emission_layout.watch(self.refresh, PERIOD_MS)
 
     def choices(self) -> emission_job.Choices:
         """Return what the line is solved for."""
         return emission_job.Choices(**{name: getattr(self, name) for name in GAS})
-
-    def start(self) -> None:
-        """Solve the line again, after it was stopped or failed."""
-        self._solve_again()
 
     def cancel(self) -> None:
         """Ask the synthesis to stop; what is drawn stays."""
@@ -240,8 +215,10 @@ class EmissionExplorer(pn.viewable.Viewer):
         self.start_button.disabled = seen.busy or not solvable
         self.cancel_button.disabled = seen.status != "running"
         self.bar.param.update(value=seen.percent, visible=seen.busy)
-        severity, title, words = emission_words.of_job(seen, solvable=solvable)
-        self.job_state.param.update(severity=severity, title=title, object=parts.plain(words))
+        severity, title, words = emission_words.of_job(seen)
+        self.job_state.param.update(
+            severity=severity, title=title, object=parts.plain(words), visible=bool(title)
+        )
         if job is not None and seen.status == "finished" and job.ppv is not self._made:
             self._made = job.ppv
             self._take(job.ppv, job.gas, job.choices)
@@ -258,19 +235,12 @@ class EmissionExplorer(pn.viewable.Viewer):
         """See the cube through beam and noise, which needs no synthesis."""
         if self._base is None:
             return
-        ppv, mask = self._base, None
         try:
-            if self.beam:
-                ppv = instrument.convolve_beam(ppv, self.beam * u.arcsec, distance=self.distance * u.pc)
-            if self.noise:
-                ppv = instrument.add_noise(ppv, self.noise * u.K, seed=self.seed)
-                mask = moments.signal_mask(ppv, noise=self.noise)
+            ppv, mask = self._telescope.see(self._base, **{name: getattr(self, name) for name in TELESCOPE})
         except ValueError as error:
             self._fail(str(error))
             return
         self._error = ""
-        if self.systemic:
-            ppv = ppv.with_data(ppv.data, velocity=ppv.velocity + self.systemic)
         self.view.sides["synthetic"].take(ppv, mask)
         if not self._move_beside():
             self._place()
@@ -295,22 +265,15 @@ class EmissionExplorer(pn.viewable.Viewer):
 
     def _place(self) -> None:
         """Move the axes to both maps, and the cursor to the brightest pixel where none is set."""
-        if not self.view.drawn:
-            return
-        self.view.place()
-        first, (low, high) = self.view.drawn[0], self.view.velocities
-        row, column, velocity = first.brightest()
-        x, y = first.place_of(row, column, self.unit, self.distance)
-        with param.parameterized.discard_events(self):
-            if self.velocity is None or not low <= self.velocity <= high:
-                self.velocity = round(velocity, 4)
-            if self.x is None or self.y is None or max(abs(self.x), abs(self.y)) > self.view.half:
-                self.param.update(x=_rounded(x), y=_rounded(y))
-        self._follow_fields()
+        if self.view.drawn:
+            self.view.place()
+            with param.parameterized.discard_events(self):
+                self.param.update(**self.view.settled())
+            self._follow_fields()
 
     def look_at(self, x: float, y: float) -> None:
         """Move the cursor."""
-        self.param.update(x=_rounded(x), y=_rounded(y))
+        self.param.update(x=rounded(x), y=rounded(y))
 
     def tune(self, velocity: float) -> None:
         """Look at another velocity."""
@@ -367,11 +330,9 @@ class EmissionExplorer(pn.viewable.Viewer):
     @param.depends("unit", watch=True)
     def _change_unit(self) -> None:
         """Keep the cursor where it is on the sky."""
-        factor = np.degrees(1 / self.distance) * 3600
-        factor = factor if self.unit == "arcsec" else 1 / factor
         if self.x is not None and self.y is not None and self._begun:
             with param.parameterized.discard_events(self):
-                self.param.update(x=_rounded(self.x * factor), y=_rounded(self.y * factor))
+                self.param.update(**self.view.converted())
         self._place()
         self._show()
 
@@ -390,14 +351,10 @@ class EmissionExplorer(pn.viewable.Viewer):
 
     def _say(self) -> None:
         """Say what is drawn, or what is wrong."""
-        solvable = self._source is None or self._source.is_gas
-        emission_layout.tell(
-            self,
-            emission_words.state(
-                self.ppv, self._source, self._taken, error=self._error, too_large=self._too_large
-            ),
-            solvable=solvable,
+        words = emission_words.state(
+            self.ppv, self._source, self._taken, error=self._error, too_large=self._too_large
         )
+        emission_layout.tell(self, words, solvable=self._source is None or self._source.is_gas)
         self._say_cursor()
 
     def _say_cursor(self) -> None:
@@ -407,18 +364,8 @@ class EmissionExplorer(pn.viewable.Viewer):
         self.lines.show(self.code())
         pn.io.push_notebook(*self.panes.values())  # in a notebook; does nothing on a served page
 
-    def _watch(self) -> None:
-        """Look at the synthesis on a timer until it ends; served pages look by themselves, scripts wait."""
-        if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
-            return
-        emission_layout.watch(self.refresh, PERIOD_MS)
-
     def __panel__(self) -> Any:
         return self._view
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 def app(path: str | None = None, *, workspace_folder: str | Path = ".", observed: str | None = None) -> Any:
@@ -446,9 +393,7 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", observed
         purpose=PURPOSE,
     )
     if pn.state.location is not None:
-        names = {name: name for name in (*GAS, *TELESCOPE, *VIEW)}
-        names |= {"path": "path", "observed_path": "observed"}
-        pn.state.location.sync(explorer, names, on_error=explorer.refuse)
+        pn.state.location.sync(explorer, ADDRESS, on_error=explorer.refuse)
     explorer.begin()
     shell.repeat(explorer.refresh, PERIOD_MS)
     pn.state.on_session_destroyed(lambda _context: explorer.cancel())

@@ -31,7 +31,7 @@ def make_parts(explorer: Any, workspace: Any) -> None:
     explorer.start_button = pmui.Button(label="Synthesise", icon="play_arrow", variant="outlined")
     explorer.cancel_button = pmui.Button(label="Cancel", icon="stop", color="error", variant="outlined")
     explorer.match_button = pmui.Button(label="Match the observed cube", icon="tune", variant="outlined")
-    explorer.start_button.on_click(lambda _event: explorer.start())
+    explorer.start_button.on_click(lambda _event: explorer.solve())
     explorer.cancel_button.on_click(lambda _event: explorer.cancel())
     explorer.match_button.on_click(lambda _event: explorer.match())
     explorer.fields = {
@@ -53,12 +53,15 @@ def make_parts(explorer: Any, workspace: Any) -> None:
         workspace, emission_files.LINE_CUBE_ENDINGS, label="Observed cube beside it",
         on_choose=lambda path: p.update(observed_path=_name(workspace, path)),
     )  # fmt: skip
+    for choice, name in ((explorer.file, "path"), (explorer.observed_file, "observed_path")):
+        choice.field.value = getattr(explorer, name)
+        choice.field.param.watch(lambda event, name=name: event.new or p.update(**{name: ""}), "value")
 
 
 def make_main(explorer: Any) -> Any:
     """Return everything but the controls."""
     panes = explorer.panes
-    half = {"styles": {"flex": "1 1 380px", "min-width": "0"}}
+    half = {"styles": {"flex": "1 1 290px", "min-width": "0"}}
     explorer.beside = pn.Column(panes["observed channel"], panes["observed moment"], visible=False)
     explorer.rays_box = pmui.Column(
         pmui.Typography("The gas at the cursor, and its light (LTE, before the telescope)", variant="h6"),
@@ -68,16 +71,15 @@ def make_main(explorer: Any) -> Any:
     )
     return pmui.Column(
         explorer.state,
+        explorer.job_state,
         explorer.bar,
-        pmui.Row(explorer.player, *explorer.fields.values(), **WIDE),
+        pn.FlexBox(explorer.start_button, explorer.cancel_button, explorer.match_button, **WIDE),
+        pn.FlexBox(explorer.player, *explorer.fields.values(), **WIDE),
         pn.FlexBox(pn.Column(panes["channel"], panes["moment"]), explorer.beside, **WIDE),
         panes["spectrum"],
         explorer.cursor,
         panes["strip"],
         explorer.rays_box,
-        pmui.Typography("Synthesis", variant="h6"),
-        pmui.Row(explorer.start_button, explorer.cancel_button, explorer.match_button, **WIDE),
-        explorer.job_state,
         pmui.Typography("The same in Python", variant="body2"),
         explorer.lines.view,
         **WIDE,

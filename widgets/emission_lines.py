@@ -10,10 +10,13 @@ from astropy import units as u
 
 from polaris_lab import SimulationCube, synthesize_ppv
 from widgets import style
+from widgets.axes import ticks_of_scale
 from widgets.candidate_figures import finish_figure, new_figure
 
 SIDES = {"synthetic": style.BLUE, "observed": style.VERMILION}
 """Colours of the two cubes."""
+
+_GAS = "Gas along the line of sight"
 
 EMPTY = 1e-20
 """Density of gas that is taken away [cm^-3]: a cube may hold no zero."""
@@ -150,13 +153,15 @@ class RayFigures:
         across = Range1d(0, 1)
         place = "depth from the observer's side [pc]"
         rows = (
-            ("density", "Gas along the line of sight", style.QUANTITIES["density"].label, style.BLUE, "log"),
+            ("density", _GAS, style.QUANTITIES["density"].label, style.BLUE, "log"),
             ("velocity", "Its velocity; dotted: the channel", "v [km s⁻¹]", style.VERMILION, "linear"),
             ("light", "Light of this channel on its way to the observer", "T [K]", style.GREEN, "linear"),
         )
         self.figures = []
         for name, title, label, colour, scale in rows:
             figure = new_figure(title, place, label, x_range=across, y_axis_type=scale)
+            if scale == "log":
+                figure.y_range = Range1d(1, 10)
             figure.update(height=230)
             figure.step("depth", name, source=self._source, mode="center", line_color=colour, line_width=2)
             self.figures.append(figure)
@@ -167,7 +172,12 @@ class RayFigures:
         """Draw a ray with the light of the channel nearest to a velocity; None takes it away."""
         if ray is None:
             self._source.data = dict.fromkeys(self._source.data, np.empty(0))
+            self.figures[0].title.text = "No gas to be read here"
             return
+        self.figures[0].title.text = _GAS
+        low, high = float(ray.density.min()), float(ray.density.max())
+        self.figures[0].y_range.update(start=low / 1.3, end=high * 1.3)
+        self.figures[0].yaxis[0].update(**ticks_of_scale(low / 1.3, high * 1.3, log=True, width=330))
         channel = int(np.abs(np.asarray(velocities) - velocity).argmin())
         end = float(ray.depth[-1] + ray.depth[0])
         self.figures[0].x_range.update(start=0, end=end, reset_start=0, reset_end=end)

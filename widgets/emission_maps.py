@@ -88,6 +88,7 @@ class MapFigure:
 
         self.figure = new_figure("", "", "", frame=(FRAME, FRAME), x_range=ranges[0], y_range=ranges[1])
         self.figure.grid.visible = False
+        self._quantity = ""
         self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self.mapper = LinearColorMapper(palette=_palette("magma"), low=0, high=1, nan_color=style.MISSING)
         image = self.figure.image(
@@ -113,6 +114,9 @@ class MapFigure:
 
     def name(self, quantity: str) -> None:
         """Take the colours and the words of a quantity: a moment, or "brightness_temperature"."""
+        if quantity == self._quantity:
+            return
+        self._quantity = quantity
         look = _LOOKS.get(quantity) or style.QUANTITIES[quantity]
         self.mapper.palette = _palette(look.colours)
         self._bar.title = look.label
@@ -152,14 +156,14 @@ class MapFigure:
 class ChannelStrip:
     """Twelve channel maps at once, all in the same colours; a tap chooses the velocity of one."""
 
-    COUNT, COLUMNS = 12, 6
+    COUNT, COLUMNS, ROWS = 12, 6, 2
 
     def __init__(self, on_tap: Callable[[float], None]):
         from bokeh.events import Tap
         from bokeh.models import ColorBar, ColumnDataSource, LinearColorMapper, Range1d
 
-        rows = self.COUNT // self.COLUMNS
-        self.figure = new_figure("", "", "", x_range=Range1d(0, self.COLUMNS), y_range=Range1d(rows, 0))
+        rows = self.ROWS
+        self.figure = new_figure("", "", "", x_range=Range1d(0, self.COLUMNS), y_range=Range1d(0, rows))
         self.figure.update(height=330)
         self.figure.axis.visible = False
         self.figure.grid.visible = False
@@ -172,12 +176,11 @@ class ChannelStrip:
             y="y",
             dw=0.98,
             dh=0.98,
-            anchor="top_left",
             source=self._source,
             color_mapper=self.mapper,
         )
         self.figure.text(
-            "x", "y", "text", source=self._source, x_offset=6, y_offset=6, text_baseline="top", text_color="white",
+            "x", "y", "text", source=self._source, x_offset=6, y_offset=-4, text_baseline="bottom", text_color="white",
             text_font_size="10pt", text_outline_color="black",
         )  # fmt: skip
         self._chosen = ColumnDataSource({"x": [], "y": []})
@@ -203,7 +206,7 @@ class ChannelStrip:
         self._source.data = {
             "image": [block_mean(_square(values), 128)[0].astype(np.float32) for values in maps],
             "x": [float(column) for _row, column in places],
-            "y": [float(row) for row, _column in places],
+            "y": [float(self.ROWS - 1 - row) for row, _column in places],
             "text": [f"{velocity:.2f} km/s".replace("-", "−") for velocity in self.velocities],
         }
         self.figure.title.text = head
@@ -213,10 +216,10 @@ class ChannelStrip:
         if not len(self.velocities):
             return
         row, column = divmod(int(np.abs(self.velocities - velocity).argmin()), self.COLUMNS)
-        self._chosen.data = {"x": [column + 0.49], "y": [row + 0.49]}
+        self._chosen.data = {"x": [column + 0.49], "y": [self.ROWS - 1 - row + 0.49]}
 
     def _tapped(self, x: float, y: float, on_tap: Callable[[float], None]) -> None:
-        number = int(np.floor(y)) * self.COLUMNS + int(np.floor(x))
+        number = (self.ROWS - 1 - int(np.floor(y))) * self.COLUMNS + int(np.floor(x))
         if 0 <= x < self.COLUMNS and 0 <= number < len(self.velocities):
             on_tap(float(self.velocities[number]))
 

@@ -11,6 +11,12 @@ from widgets.emission_lines import RayFigures, SpectrumFigure, ray_of
 from widgets.emission_maps import ChannelStrip, moment_limits
 from widgets.emission_side import Side
 
+
+def rounded(value: float) -> float:
+    """Return a place with four digits, as a field shows it."""
+    return float(f"{value:.4g}")
+
+
 _STRIP = "Twelve channel maps of the synthetic cube: tap one to choose its velocity"
 
 
@@ -39,7 +45,7 @@ class EmissionView:
         self.spectrum = SpectrumFigure(explorer.tune)
         self.rays = RayFigures()
         self._source: tuple[Any, Any, float] | None = None
-        self._ray: Any = None
+        self._ray: tuple[Any, Any] = (None, None)
         synthetic, observed = self.sides.values()
         self.figures = {
             "channel": synthetic.channel.figure,
@@ -71,7 +77,7 @@ class EmissionView:
 
     def follow(self, gas: Any, base: Any, abundance: float) -> None:
         """Take the gas whose rays are drawn, and the line cube as it left it; None for no gas."""
-        self._source, self._ray = (None if gas is None else (gas, base, abundance)), None
+        self._source, self._ray = (None if gas is None else (gas, base, abundance)), (None, None)
 
     def place(self) -> None:
         """Let the axes reach over both cubes, and name their unit."""
@@ -83,6 +89,26 @@ class EmissionView:
             side.channel.label(unit)
             side.moment.label(unit)
         self.spectrum.reach(*self.velocities)
+
+    def settled(self) -> dict[str, float]:
+        """Return the velocity and the cursor as they stand, or the brightest ones where none lies in the cubes."""
+        chosen, first, (low, high) = self._explorer, self.drawn[0], self.velocities
+        row, column, velocity = first.brightest()
+        x, y = (rounded(value) for value in first.place_of(row, column, chosen.unit, chosen.distance))
+        inside = None not in (chosen.x, chosen.y) and max(abs(chosen.x), abs(chosen.y)) <= self.half
+        heard = chosen.velocity is not None and low <= chosen.velocity <= high
+        return {
+            "velocity": chosen.velocity if heard else round(velocity, 4),
+            "x": chosen.x if inside else x,
+            "y": chosen.y if inside else y,
+        }
+
+    def converted(self) -> dict[str, float]:
+        """Return the cursor in the unit that the axes have turned to."""
+        chosen = self._explorer
+        factor = np.degrees(1 / chosen.distance) * 3600
+        factor = factor if chosen.unit == "arcsec" else 1 / factor
+        return {"x": rounded(chosen.x * factor), "y": rounded(chosen.y * factor)}
 
     def pixel(self, name: str) -> tuple[int, int] | None:
         """Return row and column of the cursor in one of the cubes, None outside it."""
@@ -161,7 +187,6 @@ class EmissionView:
             self.spectrum.show(name, "mean", side.ppv.velocity, side.mean)
             for shown in (side.channel, side.moment):
                 shown.mark(self._explorer.x, self._explorer.y)
-        self._ray = None
         self._show_ray()
 
     def _show_ray(self) -> None:
@@ -171,6 +196,10 @@ class EmissionView:
             self.rays.show(None, (), 0.0)
             return
         gas, base, abundance = self._source
-        if self._ray is None:
-            self._ray = ray_of(gas, base, row=pixel[0], column=pixel[1], abundance=abundance)
-        self.rays.show(self._ray, base.velocity, self._explorer.velocity - self._explorer.systemic)
+        if self._ray[0] != pixel:
+            try:
+                ray = ray_of(gas, base, row=pixel[0], column=pixel[1], abundance=abundance)
+            except (OSError, ValueError, KeyError):  # its file is gone; the line cube is still there
+                ray = None
+            self._ray = pixel, ray
+        self.rays.show(self._ray[1], base.velocity, self._explorer.velocity - self._explorer.systemic)

@@ -177,7 +177,7 @@ def state(
     if too_large:
         return "warning", "Too large for a page", plain(too_large)
     if ppv is None:
-        return "info", "Nothing to draw yet", "Choose a file on the left, or wait until the line is solved."
+        return "info", "Nothing to draw yet", "Choose a file on the left; while a line is being solved, wait."
     channels, rows, columns = ppv.shape
     line = ppv.line.name if ppv.line else "Line cube"
     size = f"{channels} channels of {ppv.channel_width:.3g} km/s, {rows} × {columns} pixels" + (
@@ -196,13 +196,9 @@ def state(
     return "success", f"{line} of {plain(source.name)}", plain(words)
 
 
-def of_job(seen: Any, *, solvable: bool) -> tuple[str, str, str]:
-    """Return severity, title and words of the line under the progress bar."""
-    if seen.status in _JOB:
-        return *_JOB[seen.status], seen.message
-    if solvable:
-        return "success", "Solved", "Choose another line, abundance or line of sight to solve it anew."
-    return "info", "Nothing to solve", "The file is a line cube. Choose one with gas to solve a line."
+def of_job(seen: Any) -> tuple[str, str, str]:
+    """Return severity, title and words of the line that tells of the synthesis; no title, nothing to tell."""
+    return (*_JOB[seen.status], seen.message) if seen.status in _JOB else ("info", "", "")
 
 
 def cursor(sides: dict[str, dict[str, Any]], *, x: float, y: float, unit: str) -> str:
