@@ -16,7 +16,9 @@ MOST_BYTES = 512 * 2**20
 ENDINGS = (".fits", ".fit", ".fits.gz", ".zarr", ".h5", ".hdf5", ".npz", ".npy", ".vtk")
 """Files that may hold gas or a line cube."""
 
-LINE_CUBE_ENDINGS = (".fits", ".fit", ".fits.gz", ".zarr")
+_FITS = (".fits", ".fit", ".fits.gz")
+
+LINE_CUBE_ENDINGS = (*_FITS, ".zarr")
 """Files that may hold a line cube."""
 
 
@@ -88,7 +90,7 @@ def read_line_cube(folder: str | Path, name: str) -> Source:
             f"{name}: expected a line cube of at most {MOST_BYTES / 2**20:.0f} MB, got {size / 2**20:.0f} MB, which a page "
             "would read whole; cut it or average it first, for example with instrument.resample_pixels"
         )
-    cube = _said(path, name, lambda: lab.PPVCube.open(path))
+    cube = _said(path, name, lambda: _open_line_cube(path))
     if cube.data.shape[0] < 2:
         raise ValueError(
             f"{name}: expected at least two channels, got {cube.data.shape[0]}; a map is no line cube"
@@ -117,12 +119,9 @@ def _said(path: Path, name: str, opener: Any) -> Any:
 
 def is_line_cube(path: Path) -> bool:
     """Whether a file says of itself that it is a line cube: a zarr group of ours, or FITS with a velocity axis."""
-    if path.name.lower().endswith((".fits", ".fit", ".fits.gz")):
-        from astropy.io import fits
-
+    if path.name.lower().endswith(_FITS):
         try:
-            with fits.open(path) as file:
-                headers = [unit.header for unit in file if unit.header.get("NAXIS", 0) >= 3]
+            headers = _headers(path)
         except Exception:  # corrupt: whoever opens it says so
             return True
         spectral = ("V", "FELO", "FREQ")
@@ -136,3 +135,17 @@ def is_line_cube(path: Path) -> bool:
         except Exception:  # no group: whoever opens it says so
             return False
     return False
+
+
+def _headers(path: Path) -> list[Any]:
+    """Return the headers of the cubes in a FITS file; the file is closed whatever is wrong with it."""
+    from astropy.io import fits
+
+    with path.open("rb") as raw, fits.open(raw) as file:
+        return [unit.header for unit in file if unit.header.get("NAXIS", 0) >= 3]
+
+
+def _open_line_cube(path: Path) -> Any:
+    if path.is_file() and path.name.lower().endswith(_FITS):
+        _headers(path)
+    return lab.PPVCube.open(path)

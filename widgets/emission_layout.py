@@ -9,6 +9,7 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+import param
 
 from widgets import emission_files, parts
 from widgets.file_choice import FileChoice
@@ -54,7 +55,8 @@ def make_parts(explorer: Any, workspace: Any) -> None:
         on_choose=lambda path: p.update(observed_path=_name(workspace, path)),
     )  # fmt: skip
     for choice, name in ((explorer.file, "path"), (explorer.observed_file, "observed_path")):
-        choice.field.value = getattr(explorer, name)
+        with param.parameterized.discard_events(choice.field):  # shown; it is opened by the explorer
+            choice.field.value = getattr(explorer, name)
         choice.field.param.watch(lambda event, name=name: event.new or p.update(**{name: ""}), "value")
 
 

@@ -111,6 +111,7 @@ class MapFigure:
         self.figure.add_tools(self._hover)
         self.figure.on_event(Tap, lambda event: on_tap(event.x, event.y))
         self.name(quantity)
+        self.label("pc")
 
     def name(self, quantity: str) -> None:
         """Take the colours and the words of a quantity: a moment, or "brightness_temperature"."""

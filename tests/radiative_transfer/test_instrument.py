@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.convolution import Gaussian2DKernel, convolve_fft
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 
@@ -143,3 +144,23 @@ def test_a_simulation_goes_onto_a_map(tmp_path):
         instrument.resample_to(ppv, target, (120, 120))
     back = PPVCube.open(seen.to_fits(tmp_path / "map.fits"))
     assert back.wcs.pixel_to_world(column, row).separation(truth) < 2 * seen.pixel_size
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.5])
+def test_rows_then_columns_are_the_square_kernel(sigma):
+    """The round beam as a product of two lines, against astropy's convolution with the square."""
+    data = np.random.default_rng(1).normal(size=(2, 24, 31))
+    data[:, 3:6, 10:20] = np.nan
+    data[1, 20, 4] = np.nan  # the channels miss different pixels
+    seen = instrument.convolve_beam(cube(data=data), sigma * np.sqrt(8 * np.log(2)) * 0.05 * u.pc)
+    kernel = Gaussian2DKernel(sigma, mode="oversample", factor=10) if sigma < 0.8 else Gaussian2DKernel(sigma)
+    for ours, channel in zip(seen.data, data, strict=True):
+        whole = convolve_fft(
+            channel,
+            kernel,
+            boundary="fill",
+            fill_value=np.nan,
+            nan_treatment="interpolate",
+            preserve_nan=True,
+        )
+        np.testing.assert_allclose(ours, whole, atol=1e-6)

@@ -343,3 +343,33 @@ def test_no_spectral_axis_and_bad_efficiency(tmp_path):
         PPVCube.open(path)
     with pytest.raises(ValueError, match="main_beam_efficiency: expected above 0 and at most 1"):
         PPVCube.open(path, main_beam_efficiency=50)
+
+
+def test_progress_is_told_and_changes_nothing_but_rounding(turbulent_cloud, line):
+    cloud, choices = turbulent_cloud(), {"abundance": 1e-6, "velocity": [-1, 0, 1] * KMS, "progress": False}
+    told = []
+    watched = synthesize_ppv(
+        cloud, line, on_progress=lambda done, total: told.append((done, total)), **choices
+    )
+    rays = cloud.shape[1] * cloud.shape[2]
+    assert told[0] == (0, rays)
+    assert told[-1] == (rays, rays)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert len(told) > 10
+    np.testing.assert_allclose(
+        watched.data, synthesize_ppv(cloud, line, **choices).data, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_whoever_watches_may_stop_and_nothing_is_left(turbulent_cloud, line, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total):
+        if done > total / 2:
+            raise Stopped
+
+    choices = {"abundance": 1e-6, "velocity": [-1, 0, 1] * KMS, "progress": False}
+    with pytest.raises(Stopped):
+        synthesize_ppv(turbulent_cloud(), line, output=tmp_path / "cube.fits", on_progress=stop, **choices)
+    assert list(tmp_path.iterdir()) == []

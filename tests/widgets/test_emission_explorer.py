@@ -41,6 +41,11 @@ def make_line(shape=(20, 8, 6), pixel=30 * u.arcsec, centre=4.0):
     return lab.PPVCube(data.astype(np.float32), velocity, pixel_size=pixel)
 
 
+def close(one, other):
+    """Equal to the rounding of float32: blocks of other sizes are summed in another order."""
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def gas():
     return make_gas()
@@ -66,7 +71,7 @@ def test_the_line_is_that_of_the_library(explorer, gas):
         velocity=explorer.ppv.velocity * KMS,
         channel="average",
     )
-    np.testing.assert_array_equal(explorer.ppv.data, direct.data)
+    close(explorer.ppv.data, direct.data)
     assert explorer.state.title == "13CO 1-0 of fog"
     assert explorer.ppv.velocity[0] < min(v.min() for v in [gas.velocity["z"]]) - 0.4
 
@@ -186,19 +191,25 @@ def test_the_last_choice_wins(gas):
 
 
 def test_the_lines_of_python_give_what_is_seen(gas):
-    line = make_line()
+    seen = make_line()
     explorer = EmissionExplorer(
-        gas, source="gas", observed=line, observed_source="line", line="13CO 2-1", axis="y", beam=120.0, noise=0.2
+        gas,
+        source="gas",
+        observed=seen,
+        observed_source="seen",
+        line="13CO 2-1",
+        axis="y",
+        beam=120.0,
+        noise=0.2,
     )
     explorer.wait()
     explorer.param.update(moment="centroid", velocity=4.1)
-    names = {"gas": gas, "line": line}
-    # names of figures need no screen: they are made, not shown
+    names = {"gas": gas, "seen": seen}
     exec(explorer.code(), names)
-    np.testing.assert_array_equal(names["ppv"].data, explorer.ppv.data)
+    close(names["ppv"].data, explorer.ppv.data)
     np.testing.assert_array_equal(names["ppv"].velocity, explorer.ppv.velocity)
     side = explorer.view.sides["synthetic"]
-    np.testing.assert_allclose(names["channel"].astype(np.float32), side.channel.image)
+    np.testing.assert_allclose(names["channel"], side.channel.image, atol=1e-5)
     shown = explorer.view.sides["observed"].moment.image
     np.testing.assert_array_equal(names["moment"].astype(np.float32), shown)
     assert explorer.lines._pane.tags == [explorer.code()]
@@ -213,7 +224,7 @@ def test_the_lines_of_python_of_reduced_gas_without_a_temperature(tmp_path):
     assert "blocks of 2" in explorer.state.object
     names = {}
     exec(explorer.code(), names)
-    np.testing.assert_array_equal(names["ppv"].data, explorer.ppv.data)
+    close(names["ppv"].data, explorer.ppv.data)
 
 
 def test_an_observed_cube_lies_beside_on_the_same_axes(gas):
@@ -224,7 +235,9 @@ def test_an_observed_cube_lies_beside_on_the_same_axes(gas):
     pixel = (30 * u.arcsec).to_value(u.rad) * 300  # pc
     assert other.channel._source.data["dh"] == [pytest.approx(8 * pixel)]
     assert explorer.view.half == pytest.approx(max(0.7, 4 * pixel))
-    assert explorer.systemic == pytest.approx(other.mean_velocity - own.mean_velocity + explorer.systemic, abs=0.02)
+    assert explorer.systemic == pytest.approx(
+        other.mean_velocity - own.mean_velocity + explorer.systemic, abs=0.02
+    )
     assert explorer.beside.visible
     before = explorer.view.pixel("observed"), explorer.view.pixel("synthetic")
     explorer.unit = "arcsec"
@@ -341,14 +354,16 @@ def test_a_path_outside_the_workspace_is_refused(workspace, name, tmp_path_facto
 
 
 @pytest.mark.parametrize("which", ["path", "observed_path"])
-@pytest.mark.parametrize("damage", ["empty", "cut", "noise", "map", "gone"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "half", "noise", "map", "gone"])
 def test_a_file_that_is_no_cube_is_said(workspace, which, damage):
     bad = workspace / "bad.fits"
     whole = (workspace / "line.fits").read_bytes()
     if damage == "map":
         fits.PrimaryHDU(np.ones((4, 4))).writeto(bad)
     elif damage != "gone":
-        bad.write_bytes({"empty": b"", "cut": whole[:3000], "noise": b"\x00\xff" * 4000}[damage])
+        bad.write_bytes(
+            {"empty": b"", "cut": whole[:3000], "half": whole[:7000], "noise": b"\x00\xff" * 4000}[damage]
+        )
     explorer = EmissionExplorer(workspace_folder=workspace, path="line.fits")
     shown = explorer.ppv
     setattr(explorer, which, "bad.fits")
@@ -362,7 +377,7 @@ def test_a_file_that_is_no_cube_is_said(workspace, which, damage):
 def test_gas_without_a_velocity_says_which_are_there():
     explorer = EmissionExplorer(make_gas(axes=("x",)))
     assert explorer.wait().status == "failed"
-    assert 'carries &quot;x&quot;' in explorer.job_state.object or '"x"' in explorer.job_state.object
+    assert "carries &quot;x&quot;" in explorer.job_state.object or '"x"' in explorer.job_state.object
     assert explorer.job_state.severity == "error"
     explorer.axis = "x"
     assert explorer.wait().status == "finished"
@@ -434,7 +449,7 @@ def test_a_beam_without_a_pixel_size_is_said():
 
 def test_an_abundance_that_is_no_number_is_said(explorer):
     field = explorer.gas_widgets[1]
-    with pytest.raises(ValueError, match="such as 1.4e-6, got 'soup'"):
+    with pytest.raises(ValueError, match=r"such as 1\.4e-6, got 'soup'"):
         field.value = "soup"
     assert field.value == f"{explorer.abundance:.3g}"
     field.value = "2e-6"
@@ -494,7 +509,7 @@ def test_a_cell_of_a_notebook_holds_controls_and_figures(explorer):
     titles = {model.title.text for model in root.references() if isinstance(model, Plot)}
     assert {"Spectrum at the cursor", "Its velocity; dotted: the channel"} <= titles
     labels = [axis.axis_label for model in root.references() if isinstance(model, Plot)
-              for axis in [*model.below, *model.left] if getattr(axis, "visible", True) and hasattr(axis, "axis_label")]  # fmt: skip
+              for axis in [*model.below, *model.left] if axis.visible and hasattr(axis, "axis_label")]  # fmt: skip
     assert all(labels)
 
 
@@ -519,9 +534,7 @@ def test_a_slider_of_the_telescope_is_fast():
         function()
         return time.process_time() - begin
 
-    reference = min(
-        cpu(lambda: instrument.convolve_beam(line, 90 * u.arcsec).data) for _ in range(3)
-    )
+    reference = min(cpu(lambda: instrument.convolve_beam(line, 90 * u.arcsec).data) for _ in range(3))
     steps = [cpu(lambda value=value: explorer.param.update(beam=value)) for value in (60.0, 80.0, 100.0)]
     print(f"beam slider, 80 x 128^2: {1e3 * min(steps):.0f} ms CPU; one convolution {1e3 * reference:.0f} ms")
     assert min(steps) < 6 * reference + 0.1
