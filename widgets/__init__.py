@@ -7,9 +7,19 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["emission_explorer", "figures", "report", "shell", "style", "training_monitor", "training_set_inspector"],
+    submodules=[
+        "emission_explorer",
+        "figures",
+        "plain_emission",
+        "report",
+        "shell",
+        "style",
+        "training_monitor",
+        "training_set_inspector",
+    ],
     submod_attrs={
         "emission_explorer": ["EmissionExplorer"],
+        "plain_emission": ["PlainEmission"],
         "report": ["demo_report", "write_report"],
         "shell": ["page", "serve"],
         "training_monitor": ["TrainingMonitor"],
