@@ -132,9 +132,9 @@ class PlainEmission:
             picture(
                 integral, limits=_limits(integral), quantity="integrated_intensity", side=side, unit=unit,
                 head="Integrated intensity W", spectrum=(ppv.velocity, spectrum), mark=offset, reach=reach,
-                spectrum_head=f"Spectrum at the cross, W = {integral[place]:.3g} K km/s",
+                spectrum_head=f"Place {number + 1}: W = {integral[place]:.3g} K km/s",
             )
-            for place, offset, spectrum in zip(self.places, offsets, spectra, strict=True)
+            for number, (place, offset, spectrum) in enumerate(zip(self.places, offsets, spectra, strict=True))
         ]  # fmt: skip
 
     def _widgets(self) -> Any:

@@ -29,6 +29,7 @@ def explorer():
 def story(visit, explorer) -> None:
     """Drag, choose, play: all of it without a kernel."""
     page = visit.page
+    page.wait_for_load_state("domcontentloaded")
     page.get_by_role("button", name="Play").wait_for()
     channel, place = page.evaluate(SHOWN)
     assert f"{explorer.velocities[0]:.2f}".replace("-", "−") in channel
@@ -37,7 +38,7 @@ def story(visit, explorer) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert f"{explorer.velocities[2]:.2f}".replace("-", "−") in page.evaluate(SHOWN)[0]
-    page.get_by_label("Spectrum at").select_option(index=3)
+    page.get_by_role("combobox", name="Spectrum at").select_option(index=3)
     assert page.evaluate(SHOWN)[1] == page.locator(".only").nth(1).locator("svg").nth(3).get_attribute(
         "aria-label"
     )
