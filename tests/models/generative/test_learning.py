@@ -143,7 +143,6 @@ def test_mean_and_spread_of_a_known_distribution_are_learnt(learn, kind, setting
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_two_numbers_of_a_line_of_sight_are_learnt_together(learn):
     """Mean and maximum: the second is never far from the first, which two separate posteriors would not know."""
     block = Invertible(1, 2, layers=1, base_filters=8, features=8, couplings=2, bins=6)
