@@ -160,7 +160,9 @@ def synthesize_ppv(
         device=device,
         quantity="brightness",
     )
-    results = job.run(output=output, overwrite=overwrite, client=client, progress=progress, on_progress=on_progress)
+    results = job.run(
+        output=output, overwrite=overwrite, client=client, progress=progress, on_progress=on_progress
+    )
     return results if several else results[0]
 
 

@@ -346,7 +346,10 @@ def test_no_spectral_axis_and_bad_efficiency(tmp_path):
 
 
 def test_progress_is_told_and_changes_nothing_but_rounding(turbulent_cloud, line):
-    cloud, choices = turbulent_cloud(), {"abundance": 1e-6, "velocity": np.arange(-4.5, 5) * KMS, "progress": False}
+    cloud, choices = (
+        turbulent_cloud(),
+        {"abundance": 1e-6, "velocity": np.arange(-4.5, 5) * KMS, "progress": False},
+    )
     told = []
     watched = synthesize_ppv(
         cloud, line, on_progress=lambda done, total: told.append((done, total)), **choices
