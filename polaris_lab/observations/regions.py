@@ -114,22 +114,50 @@ def read_regions(path: str | Path) -> Regions:
     ValueError
         If it holds no region in sky coordinates.
     """
-    from regions import PixelRegion, Regions
-
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a DS9 region file, got nothing there")
     try:
-        found = Regions.read(path, format="ds9")
-    except Exception as error:  # the parser raises many kinds
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path}: expected a DS9 region file, got one that cannot be read ({error})"
+        ) from error
+    return _parsed(text, str(path))
+
+
+def parse_regions(text: str) -> Regions:
+    """Return the regions that a text describes in the words of DS9, such as ``"icrs; circle(52.3, 31.2, 0.1)"``.
+
+    Angles without a unit are degrees.
+
+    Raises
+    ------
+    ValueError
+        If it holds no region in sky coordinates.
+
+    Examples
+    --------
+    >>> len(parse_regions("icrs; box(52.3, 31.2, 0.2, 0.1, 0)"))
+    1
+    """
+    return _parsed(text, "region")
+
+
+def _parsed(text: str, where: str) -> Regions:
+    from regions import PixelRegion, Regions
+
+    try:
+        found = Regions.parse(text, format="ds9")
+    except Exception as error:  # the parser raises many kinds
+        raise ValueError(
+            f"{where}: expected regions as DS9 writes them, got some that cannot be read ({error})"
         ) from error
     sky = Regions([part for part in found if not isinstance(part, PixelRegion)])
     if not len(sky):
         raise ValueError(
-            f"{path}: expected regions in sky coordinates (fk5, icrs, galactic), got {len(found)} others; save them in "
-            'DS9 with "Coordinate System: WCS"'
+            f"{where}: expected regions in sky coordinates (fk5, icrs, galactic), got {len(found)} others; write for "
+            'example "icrs; circle(52.3, 31.2, 0.1)", or save them in DS9 with "Coordinate System: WCS"'
         )
     return sky
 
