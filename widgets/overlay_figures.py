@@ -91,14 +91,11 @@ class LinkedMaps:
         self.panels[0].set_map(observation.column_density, titles[0], frame)
         self.panels[1].set_map(prediction.density, titles[1], frame)
         layers = self.panels[1].layers
-        width = None
-        if prediction.lower68 is not None:
-            width = np.log10(prediction.upper68 / prediction.lower68)
-        layers["uncertainty"].set_map(width, _limits(width))
-        count = np.where(np.isfinite(prediction.density), prediction.coverage, np.nan).astype(np.float32)
-        layers["coverage"].set_map(count, (0.0, max(1.0, float(np.nanmax(count)) if count.size else 1.0)))
-        flagged = (prediction.quality & int(OUTSIDE)) != 0
-        layers["outside"].set_map(flagged.astype(np.float32) if flagged.any() else None)
+        known = prediction.lower68 is not None
+        layers["uncertainty"].set_map((lambda: interval_width(prediction)) if known else None, _limits)
+        layers["coverage"].set_map(lambda: tiles_per_pixel(prediction), _up_to_largest)
+        outside = has_outside(prediction)
+        layers["outside"].set_map((lambda: outside_map(prediction)) if outside else None, lambda _map: (0.0, 1.0))
 
     def home(self) -> View:
         """Return the view that shows the whole map, in the shape of the picture."""
@@ -265,10 +262,34 @@ def frame_of(rows: int, columns: int) -> tuple[int, int]:
     return FRAME, int(np.clip(round(FRAME * rows / columns), 230, 480))
 
 
-def _limits(values: np.ndarray | None) -> tuple[float, float]:
-    """Return limits of a layer that hold 98 % of it, from 0."""
-    known = np.array([1.0]) if values is None else values[np.isfinite(values)]
+def interval_width(prediction: Any) -> np.ndarray:
+    """Return the width of the 68 % interval [dex]."""
+    return np.log10(prediction.upper68 / prediction.lower68)
+
+
+def tiles_per_pixel(prediction: Any) -> np.ndarray:
+    """Return how often each pixel was predicted, NaN where the map is blank."""
+    return np.where(np.isfinite(prediction.density), prediction.coverage, np.nan).astype(np.float32)
+
+
+def outside_map(prediction: Any) -> np.ndarray:
+    """Return 1 where the training set does not answer for a pixel, else 0."""
+    return ((prediction.quality & int(OUTSIDE)) != 0).astype(np.float32)
+
+
+def has_outside(prediction: Any) -> bool:
+    """Return whether there is any such pixel."""
+    return bool((prediction.quality & int(OUTSIDE)).any())
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """Return limits of a layer that hold 99 % of it, from 0."""
+    known = values[np.isfinite(values)]
     return 0.0, float(np.percentile(known, 99)) if known.size else 1.0
+
+
+def _up_to_largest(values: np.ndarray) -> tuple[float, float]:
+    return 0.0, float(np.nanmax(values, initial=1.0))
 
 
 def _points(place: tuple[float, float] | None) -> dict[str, list[float]]:

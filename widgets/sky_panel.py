@@ -44,7 +44,7 @@ def hatched(share: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> np.isfinite(hatched(np.ones((8, 8)))).mean()
+    >>> float(np.isfinite(hatched(np.ones((8, 8)))).mean())
     0.5
     """
     rows, columns = np.indices(share.shape)
@@ -62,6 +62,7 @@ class Layer:
 
         self.pyramid: MapPyramid | None = None
         self.alter: Callable[[np.ndarray], np.ndarray] = np.asarray
+        self._make: Callable[[], np.ndarray] | None = None
         self._source = ColumnDataSource(_nothing())
         self._mapper = LinearColorMapper(palette=colours, low=0, high=1, nan_color=CLEAR)
         self.renderer = figure.image(
@@ -75,15 +76,22 @@ class Layer:
             )  # fmt: skip
             figure.add_layout(self._bar, "below")
 
-    def set_map(self, values: np.ndarray | None, limits: tuple[float, float] = (0.0, 1.0)) -> None:
-        """Take another map; None: there is none."""
-        self.pyramid = None if values is None else MapPyramid(values)
-        self._mapper.update(low=limits[0], high=limits[1])
+    def set_map(
+        self, make: Callable[[], np.ndarray] | None, limits: Callable[[np.ndarray], tuple[float, float]]
+    ) -> None:
+        """Take another map, which is made when it is first seen; None: there is none."""
+        self._make, self._limits, self.pyramid = make, limits, None
+        self.renderer.visible = False
 
     def set_opacity(self, opacity: float) -> bool:
         """Show it so strongly; return whether it must be drawn anew."""
-        shown = opacity > 0 and self.pyramid is not None
+        shown = opacity > 0 and self._make is not None
         again = shown and not self.renderer.visible
+        if again and self.pyramid is None:
+            values = self._make()
+            low, high = self._limits(values)
+            self._mapper.update(low=low, high=high)
+            self.pyramid = MapPyramid(values)
         self.renderer.glyph.global_alpha = float(opacity)
         self.renderer.visible = shown
         if self._bar is not None:

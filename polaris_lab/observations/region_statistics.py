@@ -100,7 +100,9 @@ def region_statistics(
             f"prediction: expected the shape of the map {observation.shape}, got {prediction.shape}"
         )
     inside = region_mask(observation, region)
-    column, density = observation.column_density, prediction.density
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)  # large maps, small regions
+    inside, column, density = inside[part], observation.column_density[part], prediction.density[part]
     valid = inside & np.isfinite(column) & np.isfinite(density)
     if not valid.any():
         raise ValueError("region: expected observed pixels inside, got blank ones only; choose another place")
@@ -112,7 +114,7 @@ def region_statistics(
     low, median, high = np.quantile(here_density, [0.16, 0.5, 0.84])
     interval = np.nan
     if prediction.lower68 is not None:
-        interval = float(np.median(np.log10(prediction.upper68[valid] / prediction.lower68[valid])))
+        interval = float(np.median(np.log10(prediction.upper68[part][valid] / prediction.lower68[part][valid])))
     return RegionStatistics(
         pixels=int(valid.sum()),
         blank=int((inside & ~valid).sum()),
@@ -126,5 +128,5 @@ def region_statistics(
         density_max=float(here_density.max()),
         density_by_mass=float((here_column * here_density).sum() / here_column.sum()),
         interval_dex=interval,
-        flagged=float((prediction.quality[valid] != 0).mean()),
+        flagged=float((prediction.quality[part][valid] != 0).mean()),
     )

@@ -91,17 +91,31 @@ def region_mask(observation: Observation, region: SkyRegion | Regions) -> np.nda
     ValueError
         If no pixel lies inside.
     """
-    from regions import PixCoord
-
-    yy, xx = np.indices(observation.shape)
     inside = np.zeros(observation.shape, bool)
     for part in _each(region):
-        inside |= part.to_pixel(observation.wcs).contains(PixCoord(xx, yy))
+        where, contained = _contained(part, observation)
+        inside[where] |= contained
     if not inside.any():
         raise ValueError(
             "region: expected one that covers pixels of the map, got one that lies outside or between pixels"
         )
     return inside
+
+
+def _contained(part: Any, observation: Observation) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Return the rows and columns around one region, and which of their pixels it holds."""
+    from regions import PixCoord
+
+    pixels = part.to_pixel(observation.wcs)
+    where = slice(0, observation.shape[0]), slice(0, observation.shape[1])
+    box = getattr(pixels, "bounding_box", None)
+    if box is not None and part.meta.get("include", True):  # one that excludes holds what lies around it
+        ends = ((box.iymin, box.iymax), (box.ixmin, box.ixmax))
+        where = tuple(
+            slice(*np.clip(pair, 0, n).tolist()) for pair, n in zip(ends, observation.shape, strict=True)
+        )
+    yy, xx = np.mgrid[where]
+    return where, pixels.contains(PixCoord(xx, yy)) if yy.size else np.zeros(yy.shape, bool)
 
 
 def read_regions(path: str | Path) -> Regions:
