@@ -34,7 +34,9 @@ class CoreErrorFigure:
             "Density of cores: map against catalogue", "N_H [cm⁻²]", "log₁₀(map / catalogue) [dex]",
             x_axis_type="log",
         )  # fmt: skip
-        self.figure.add_layout(Span(location=0, dimension="width", line_color=style.NEUTRAL, line_dash="dashed"))
+        self.figure.add_layout(
+            Span(location=0, dimension="width", line_color=style.NEUTRAL, line_dash="dashed")
+        )
         self.figure.varea(
             "column", "low", "high", source=self._mean, color=style.BLUE, alpha=0.2, legend_label="scatter"
         )

@@ -50,6 +50,9 @@ class PlacedCores:
         self._fill(catalogue[rows], x[rows], y[rows], observation, prediction)
 
     def _compare(self, catalogue: Any, observation: Any, prediction: Any) -> None:
+        if not np.isfinite(prediction.density).any():
+            self.words += "No errors: the map has no prediction yet."
+            return
         try:
             self.errors = core_errors(
                 prediction.density, observation.column_density, observation.wcs, catalogue
@@ -58,13 +61,9 @@ class PlacedCores:
             self.words += f"No errors: {error}"
         else:
             found = self.errors
-            self.words += (
-                f"Median error {found.bias_dex:+.2f} dex, scatter {found.scatter_dex:.2f} dex ({found.definition})."
-            )
+            self.words += f"Median error {found.bias_dex:+.2f} dex, scatter {found.scatter_dex:.2f} dex ({found.definition})."
 
-    def _fill(
-        self, catalogue: Any, x: np.ndarray, y: np.ndarray, observation: Any, prediction: Any
-    ) -> None:
+    def _fill(self, catalogue: Any, x: np.ndarray, y: np.ndarray, observation: Any, prediction: Any) -> None:
         iy, ix = np.rint(y).astype(int), np.rint(x).astype(int)
         stated = np.full(len(x), np.nan)
         if "mean_density" in catalogue.colnames:

@@ -106,9 +106,7 @@ def parse_distance(text: str) -> u.Quantity:
     try:
         value = u.Quantity(words)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f'distance: expected a number and a unit such as "300 pc", got {text!r}'
-        ) from error
+        raise ValueError(f'distance: expected a number and a unit such as "300 pc", got {text!r}') from error
     if not value.unit.is_equivalent(u.pc) or not value > 0:
         raise ValueError(f'distance: expected a length such as "300 pc", got {text!r}')
     return value

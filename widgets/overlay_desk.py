@@ -58,7 +58,11 @@ class Desk(param.Parameterized):
 
     def restore(self) -> None:
         """Open what the parameters say; what cannot be is told over the maps."""
-        for name, action in (("path", self.open), ("prediction", self._open_prediction), ("catalogue", self._open_cores)):
+        for name, action in (
+            ("path", self.open),
+            ("prediction", self._open_prediction),
+            ("catalogue", self._open_cores),
+        ):
             if getattr(self, name) and not self._try(action):
                 return
 
@@ -140,7 +144,9 @@ class Desk(param.Parameterized):
     def refuse(self, values: dict[str, Any]) -> None:
         """Say that values of the page's address cannot be."""
         words = ", ".join(f"{name}={value}" for name, value in values.items())
-        self._overlay.fail(f"address: expected values in the range of the controls, got {words}; correct the address")
+        self._overlay.fail(
+            f"address: expected values in the range of the controls, got {words}; correct the address"
+        )
 
     # -- how it is done ------------------------------------------------------------------------------
 
@@ -243,11 +249,16 @@ class Desk(param.Parameterized):
             self._folder, overlay_data.MAPS, on_choose=self._choose_map, label="Map (or prediction) to open"
         )
         self._catalogues = file_choice.FileChoice(
-            self._folder, overlay_data.CATALOGUES, on_choose=self._choose_catalogue, label="Catalogue of cores"
+            self._folder,
+            overlay_data.CATALOGUES,
+            on_choose=self._choose_catalogue,
+            label="Catalogue of cores",
         )
         field = pmui.TextInput.from_param
         distance = field(self.param.distance, label="Distance", placeholder="300 pc, or Orion A", **WIDE)
-        unit = field(self.param.unit, label="Unit, if the header lacks it", placeholder="cm-2, dex(cm-2)", **WIDE)
+        unit = field(
+            self.param.unit, label="Unit, if the header lacks it", placeholder="cm-2, dex(cm-2)", **WIDE
+        )
         species = pmui.Select.from_param(
             self.param.species, label="The map counts", options=overlay_data.SPECIES, **WIDE
         )
@@ -270,7 +281,7 @@ class Desk(param.Parameterized):
         self._predict.on_click(lambda _event: self.predict())
         self._cancel.on_click(lambda _event: self.cancel())
         self._bar = pmui.LinearProgress(value=0, variant="determinate", visible=False, **WIDE)
-        self._state = pmui.Alert(title="", object="", severity="info", **WIDE)
+        self._state = pmui.Alert(title="", object="", severity="info", margin=10, **WIDE)
         where = f'Workspace<br><span style="overflow-wrap: anywhere">{html.escape(str(self._folder))}</span>'
         heads = [pmui.Typography(words, variant="subtitle1") for words in ("Map", "Prediction", "Cores")]
         self.view = pmui.Column(

@@ -95,7 +95,9 @@ class LinkedMaps:
         layers["uncertainty"].set_map((lambda: interval_width(prediction)) if known else None, _limits)
         layers["coverage"].set_map(lambda: tiles_per_pixel(prediction), _up_to_largest)
         outside = has_outside(prediction)
-        layers["outside"].set_map((lambda: outside_map(prediction)) if outside else None, lambda _map: (0.0, 1.0))
+        layers["outside"].set_map(
+            (lambda: outside_map(prediction)) if outside else None, lambda _map: (0.0, 1.0)
+        )
 
     def home(self) -> View:
         """Return the view that shows the whole map, in the shape of the picture."""

@@ -11,6 +11,7 @@ from astropy.coordinates import SkyCoord
 
 from polaris_lab.observations.coverage import MUCH
 from polaris_lab.observations.prediction import REASONS, Quality
+from widgets import style
 from widgets.overlay_data import Sources
 from widgets.overlay_figures import has_outside, outside_map
 from widgets.parts import plain
@@ -32,9 +33,7 @@ NO_REGION = (
     "<p>Draw a box with the toolbar of a map, or describe a region, to measure it: area, mass, densities.</p>"
 )
 
-NO_PREDICTION = (
-    "This map has no prediction yet. Choose a run (or an estimator that needs none) under Predict, and press Predict."
-)
+NO_PREDICTION = "This map has no prediction yet. Choose a run (or an estimator that needs none) under Predict, and press Predict."
 
 _TITLES = {
     "running": ("info", "Predicting"),
@@ -102,13 +101,18 @@ def state(observation: Any, prediction: Any, error: str, warned: list[str]) -> t
     if error:
         return "error", "Not opened", plain(f"{error}. What is drawn is what was there before.")
     name = observation.name or "unnamed map"
-    first = f"{observation!r}".split("(", 1)[1].rstrip(")")
-    notes = [*warned, *(note for note in prediction.notes if not note.startswith("OUTSIDE"))]
+    first = style.typeset(f"{observation!r}".split("(", 1)[1].rstrip(")"))
+    said = [note for note in prediction.notes if not note.startswith("OUTSIDE")]
+    notes = [style.typeset(note) for note in (*warned, *said)]
     if not np.isfinite(prediction.density).any():
         return "info", f"{name}: not predicted", plain(" ".join([NO_PREDICTION, *notes]))
     words = [f"{first}."] + [note.rstrip(".") + "." for note in notes]
     if warning(prediction):
-        return "warning", f"{name}: outside the training set", plain(" ".join([warning(prediction) + ".", *words]))
+        return (
+            "warning",
+            f"{name}: outside the training set",
+            plain(" ".join([warning(prediction) + ".", *words])),
+        )
     if not prediction.run_fingerprint:
         words.append("No training set was compared: nothing warns where an estimator fails.")
     return "success", name, plain(" ".join(words))
@@ -180,7 +184,9 @@ def statistics(found: Any) -> str:
         ),
         ("pixels with a quality flag", f"{found.flagged:.0%}"),
     ]
-    cells = "".join(f'<tr><td>{name}</td><td class="number">{html.escape(value)}</td></tr>' for name, value in rows)
+    cells = "".join(
+        f'<tr><td>{name}</td><td class="number">{html.escape(value)}</td></tr>' for name, value in rows
+    )
     return f"<table>{cells}</table>"
 
 
@@ -192,7 +198,7 @@ def cores_table(columns: Mapping[str, Any], chosen: int | None) -> str:
     rows = []
     for i in range(len(columns["x"])):
         cells = [
-            f"<td>{html.escape(str(columns['name'][i]))}</td><td>{columns['sky'][i]}</td>",
+            f'<td>{html.escape(str(columns["name"][i]))}</td><td class="number" style="text-align: left">{columns["sky"][i]}</td>',
             *(f'<td class="number">{_power(columns[name][i])}</td>' for name in ("column", "predicted")),
             *(f'<td class="number">{columns[name][i]}</td>' for name in ("catalogue", "error")),
         ]
@@ -238,9 +244,14 @@ def flags(prediction: Any) -> str:
     valid = np.isfinite(prediction.density)
     total = max(1, int(valid.sum()))
     shares = {
-        REASONS[flag]: int((prediction.flagged(flag) & valid).sum()) / total for flag in Quality if flag in REASONS
+        REASONS[flag]: int((prediction.flagged(flag) & valid).sum()) / total
+        for flag in Quality
+        if flag in REASONS
     }
-    return ", ".join(f"{share:.0%} {reason}" for reason, share in shares.items() if share) or "no pixel is flagged"
+    return (
+        ", ".join(f"{share:.0%} {reason}" for reason, share in shares.items() if share)
+        or "no pixel is flagged"
+    )
 
 
 def power(value: float) -> str:

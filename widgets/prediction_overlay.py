@@ -32,7 +32,9 @@ from widgets.sky_ticks import View
 
 TITLE = "Prediction overlay"
 
-PURPOSE = "See a map and the density predicted behind it side by side on the sky, and where not to believe it."
+PURPOSE = (
+    "See a map and the density predicted behind it side by side on the sky, and where not to believe it."
+)
 
 
 class PredictionOverlay(pn.viewable.Viewer):
@@ -158,7 +160,11 @@ class PredictionOverlay(pn.viewable.Viewer):
         changed = self.changes()
         if self.region.endswith(".reg"):
             changed["workspace_folder"] = self.workspace.as_posix()
-        given = [name for name in ("cores", "tiles") if getattr(self.sources, name) and self.given[name] is not None]
+        given = [
+            name
+            for name in ("cores", "tiles")
+            if getattr(self.sources, name) and self.given[name] is not None
+        ]
         return overlay_words.code(self.sources, changed, given)
 
     @property
@@ -240,7 +246,9 @@ class PredictionOverlay(pn.viewable.Viewer):
         """Draw everything of a map that is new."""
         for name, slider in self._limits.items():
             low, high = self._auto[name]
-            slider.param.update(start=round(low - 1.5, 2), end=round(high + 1.5, 2), value=getattr(self, name))
+            slider.param.update(
+                start=round(low - 1.5, 2), end=round(high + 1.5, 2), value=getattr(self, name)
+            )
         self._maps.warn(overlay_words.warning(self.prediction))
         self._maps.set_cores(self._placed.columns)
         self._errors.show(self._placed.errors)
@@ -261,7 +269,9 @@ class PredictionOverlay(pn.viewable.Viewer):
         again = False
         for panel, name in zip(self._maps.panels, ("column", "density"), strict=True):
             low, high = getattr(self, f"{name}_limits")
-            again |= panel.set_colours(getattr(self, f"{name}_stretch"), 10.0**low, 10.0 ** max(high, low + 0.01))
+            again |= panel.set_colours(
+                getattr(self, f"{name}_stretch"), 10.0**low, 10.0 ** max(high, low + 0.01)
+            )
         if again:
             self._draw()
         self._done()
@@ -297,7 +307,9 @@ class PredictionOverlay(pn.viewable.Viewer):
             self._maps.draw(self.observation.wcs, self.view(), graticule=self.graticule)
         factor = max(panel.factor for panel in self._maps.panels)
         self._factor.object = (
-            "" if factor == 1 else f"Drawn from means of {factor} × {factor} pixels; zoom in for more, readings are exact."
+            ""
+            if factor == 1
+            else f"Drawn from means of {factor} × {factor} pixels; zoom in for more, readings are exact."
         )
 
     @param.depends("place", watch=True)
@@ -354,14 +366,18 @@ class PredictionOverlay(pn.viewable.Viewer):
     def _pixel(self, text: str) -> tuple[float, float]:
         x, y = overlay_data.parse_place(text).to_pixel(self.observation.wcs)
         if not np.isfinite([x, y]).all():
-            raise ValueError(f"place: expected one on the map, got {text!r}, which its projection does not show")
+            raise ValueError(
+                f"place: expected one on the map, got {text!r}, which its projection does not show"
+            )
         return float(x), float(y)
 
     # -- what the browser tells ----------------------------------------------------------------------
 
     def _moved(self, view: View) -> None:
         """Follow a visitor who moved or zoomed."""
-        middle = self.observation.wcs.pixel_to_world((view.left + view.right) / 2, (view.bottom + view.top) / 2)
+        middle = self.observation.wcs.pixel_to_world(
+            (view.left + view.right) / 2, (view.bottom + view.top) / 2
+        )
         arcmin = abs(view.right - view.left) * self.observation.pixel_size_arcsec / 60
         if not np.isfinite(middle.spherical.lon.deg) or not arcmin:
             return
@@ -418,20 +434,24 @@ class PredictionOverlay(pn.viewable.Viewer):
             self.param.region, label="Region: DS9 words, a name of the report, or a .reg file",
             placeholder="icrs; circle(56.9, 32.9, 0.1)", **WIDE,
         )  # fmt: skip
-        self._core_choice = pmui.Select.from_param(self.param.core, label="Core", options={"none": None}, width=280)
+        self._core_choice = pmui.Select.from_param(
+            self.param.core, label="Core", options={"none": None}, width=280
+        )
         self._lines = parts.CodeLines("")
         self._downloads = [self._download(*choices) for choices in _FILES]
         self._panes = [pn.pane.Bokeh(figure) for figure in (*self._maps.figures, self._errors.figure)]
 
     def _download(self, kind: str, label: str) -> Any:
         def make() -> Any:
-            if kind == "fits":
-                return sky_export.fits_bytes(self.prediction)
-            return sky_export.figure_bytes(self.figure(), kind)
+            if kind != "fits":
+                return sky_export.figure_bytes(self.figure(), kind)
+            if not np.isfinite(self.prediction.density).any():
+                raise ValueError(
+                    "prediction: expected one to save, got no prediction of this map; press Predict first"
+                )
+            return sky_export.fits_bytes(self.prediction)
 
-        return pmui.FileDownload(
-            callback=make, filename=f"prediction.{kind}", label=label, variant="outlined", icon="download"
-        )
+        return pmui.FileDownload(callback=make, filename=f"prediction.{kind}", label=label, icon="download")
 
     def _make_main(self) -> Any:
         """Return everything but the controls."""
@@ -441,7 +461,6 @@ class PredictionOverlay(pn.viewable.Viewer):
             pn.Column(pane, styles={"overflow-x": "auto", "max-width": "100%", "flex": "0 1 auto"})
             for pane in (first, second)
         ]
-        half = {"styles": {"flex": "1 1 330px", "min-width": "0"}}
         return pmui.Column(
             self._state,
             pn.FlexBox(*boxes, **WIDE),
@@ -455,9 +474,9 @@ class PredictionOverlay(pn.viewable.Viewer):
             self._region_words,
             pmui.Typography("Dense cores", variant="h6"),
             self._core_words,
-            pn.FlexBox(
-                pn.Column(self._core_choice, self._core_table, **half), pn.Column(errors, **half), **WIDE
-            ),
+            self._core_choice,
+            self._core_table,
+            errors,
             pmui.Typography("Take it with you", variant="h6"),
             pn.FlexBox(*self._downloads, **WIDE),
             pmui.Typography("The same in Python", variant="body2"),
@@ -514,11 +533,13 @@ def app(
     """
     folder = Path(workspace_folder).expanduser().resolve()
     observation, estimate, cores, sources = overlay_data.sample()
-    overlay = PredictionOverlay(
-        observation, estimate, cores=cores, sources=sources, workspace_folder=folder
-    )
+    overlay = PredictionOverlay(observation, estimate, cores=cores, sources=sources, workspace_folder=folder)
     overlay.desk.param.update(
-        path=path or "", distance=distance, species=species or "H2", prediction=prediction, catalogue=catalogue
+        path=path or "",
+        distance=distance,
+        species=species or "H2",
+        prediction=prediction,
+        catalogue=catalogue,
     )
     page = shell.page(
         TITLE,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from widgets import style
+from widgets.axes import log_ticks, power_of_ten
 from widgets.map_pyramid import MapPyramid
 from widgets.sky_panel import STRETCHES
 from widgets.sky_ticks import View, sky_names
@@ -114,7 +115,11 @@ def _draw(
         extent=(part.x, part.x + part.width, part.y, part.y + part.height),
     )  # fmt: skip
     label = f"{shown.title}: {shown.label}, {STRETCHES[stretch][1]}"
-    axes.figure.colorbar(image, ax=axes, label=label, orientation="horizontal", shrink=0.9, aspect=35)
+    bar = axes.figure.colorbar(image, ax=axes, label=label, orientation="horizontal", shrink=0.9, aspect=35)
+    if stretch == "log":  # matplotlib's own labels overlap where the scale spans less than two decades
+        ticks = log_ticks(*limits, most=6)
+        bar.set_ticks(ticks, labels=[power_of_ten(tick) for tick in ticks])
+        bar.minorticks_off()
 
 
 def _coordinates(axes: Any, wcs: Any, *, inner: bool) -> None:

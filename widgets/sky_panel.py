@@ -130,7 +130,8 @@ class SkyPanel:
         self.figure.grid.visible = False
         self.figure.background_fill_color = style.MISSING
         self.figure.axis.axis_label_standoff = 4
-        self.figure.axis.ticker = FixedTicker(ticks=[])
+        for axis in (self.figure.xaxis[0], self.figure.yaxis[0]):
+            axis.ticker = FixedTicker(ticks=[])  # one for each
         self._mapper = LinearColorMapper(palette=colours_of(shown.colours), nan_color=style.MISSING)
         self._image = ColumnDataSource(_nothing())
         self.figure.image(
@@ -221,13 +222,9 @@ def _nothing() -> dict[str, list[Any]]:
     return {"image": [], "x": [], "y": [], "dw": [], "dh": []}
 
 
-def _data(
-    pyramid: MapPyramid, view: View, alter: Callable[[Any], Any]
-) -> tuple[dict[str, list[Any]], int]:
+def _data(pyramid: MapPyramid, view: View, alter: Callable[[Any], Any]) -> tuple[dict[str, list[Any]], int]:
     """Return a part of a map as the columns of a source, and the side of its blocks."""
-    part = pyramid.part(
-        (view.bottom + 0.5, view.top + 0.5), (view.left + 0.5, view.right + 0.5), most=MOST
-    )
+    part = pyramid.part((view.bottom + 0.5, view.top + 0.5), (view.left + 0.5, view.right + 0.5), most=MOST)
     with np.errstate(invalid="ignore", divide="ignore"):
         image = np.asarray(alter(part.image), np.float32)
     return (
@@ -242,7 +239,9 @@ def _bar_ticks(function: Callable[[Any], Any], low: float, high: float, *, log: 
 
     values = log_ticks(low, high, most=6) if log else _round_values(low, high)
     places = [float(function(value)) for value in values]
-    words = {place: power_of_ten(value) if value else "0" for place, value in zip(places, values, strict=True)}
+    words = {
+        place: power_of_ten(value) if value else "0" for place, value in zip(places, values, strict=True)
+    }
     return {"ticker": FixedTicker(ticks=places), "major_label_overrides": words}
 
 

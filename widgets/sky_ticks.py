@@ -203,9 +203,7 @@ def _step(values: np.ndarray, most: int, kind: str) -> float:
     return next((step for step in steps if span / step <= most), steps[-1])
 
 
-def _ticks(
-    values: np.ndarray, along: np.ndarray, step: float, kind: str, label: str, *, wrap: bool
-) -> Ticks:
+def _ticks(values: np.ndarray, along: np.ndarray, step: float, kind: str, label: str, *, wrap: bool) -> Ticks:
     """Return the places where a coordinate passes a round value along an edge."""
     known = values[np.isfinite(values)]
     pixels: list[float] = []

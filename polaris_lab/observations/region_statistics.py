@@ -114,7 +114,9 @@ def region_statistics(
     low, median, high = np.quantile(here_density, [0.16, 0.5, 0.84])
     interval = np.nan
     if prediction.lower68 is not None:
-        interval = float(np.median(np.log10(prediction.upper68[part][valid] / prediction.lower68[part][valid])))
+        interval = float(
+            np.median(np.log10(prediction.upper68[part][valid] / prediction.lower68[part][valid]))
+        )
     return RegionStatistics(
         pixels=int(valid.sum()),
         blank=int((inside & ~valid).sum()),
