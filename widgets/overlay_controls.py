@@ -77,3 +77,10 @@ def _limits(overlay: Any, name: str, label: str) -> Any:
     return pmui.RangeSlider.from_param(
         overlay.param[name], label=label, start=low - 1, end=high + 1, step=0.01, **WIDE
     )
+
+
+def reach(sliders: dict[str, Any], usual: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Let the sliders for limits reach around those of another map, before it is shown."""
+    for name, slider in sliders.items():
+        low, high = min(usual[name][0], wanted[name][0]), max(usual[name][1], wanted[name][1])
+        slider.param.update(start=round(low - 1.5, 2), end=round(high + 1.5, 2))

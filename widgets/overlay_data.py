@@ -17,6 +17,7 @@ from astropy.table import Table
 from polaris_lab.observations.headers import quiet
 from polaris_lab.observations.places import BOXES, PLACES, known_distance
 from widgets import run_watcher
+from widgets.sky_ticks import View
 
 MAPS = (".fits", ".fits.gz", ".fit", ".fits.fz")
 """Endings of maps and of predictions."""
@@ -48,6 +49,10 @@ class Sources:
     prediction: str = ""
     cores: str = ""
     tiles: str = ""
+
+
+AT_HAND = Sources(*["# observation, prediction, cores, tiles: those that you have at hand"] * 4)
+"""Of what was handed over in Python."""
 
 
 @functools.cache
@@ -279,3 +284,37 @@ def parse_place(text: str) -> SkyCoord:
             f'place: expected coordinates such as "03:47:40 +32:54:00", "56.9 32.9" (degrees), "l=160.5 b=-17.8", or one of '
             f"{', '.join(BOXES)}, got {text!r}"
         ) from error
+
+
+def place_on(observation: Any, text: str) -> str:
+    """Return a place that was typed as it stands in the page's address, if it lies on a map.
+
+    Raises
+    ------
+    ValueError
+        If the words mean no place, or one outside the map.
+    """
+    sky = parse_place(text)
+    x, y = (float(value) for value in sky.to_pixel(observation.wcs))
+    rows, columns = observation.shape
+    if not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
+        middle = observation.wcs.pixel_to_world((columns - 1) / 2, (rows - 1) / 2).icrs
+        raise ValueError(
+            f"place: expected one on the map, whose middle is {middle.to_string('hmsdms', precision=0)} (ICRS), got "
+            f"{text!r}, which lies outside"
+        )
+    return written(sky)
+
+
+def view_words(observation: Any, view: View) -> dict[str, Any]:
+    """Return the middle and the width of a view as they stand in the page's address; {} for one off the sky."""
+    middle = observation.wcs.pixel_to_world((view.left + view.right) / 2, (view.bottom + view.top) / 2)
+    arcmin = abs(view.right - view.left) * observation.pixel_size_arcsec / 60
+    if not np.isfinite(middle.spherical.lon.deg) or not arcmin:
+        return {}
+    return {"centre": written(middle, digits=6), "width": float(f"{arcmin:.6g}")}
+
+
+def written(sky: SkyCoord, digits: int = 5) -> str:
+    """Return a place as it stands in the page's address: RA and Dec [deg, ICRS]."""
+    return f"{sky.icrs.ra.deg:.{digits}f} {sky.icrs.dec.deg:+.{digits}f}"

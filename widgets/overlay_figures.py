@@ -107,10 +107,13 @@ class LinkedMaps:
         x, y = (columns - 1) / 2, (rows - 1) / 2
         return View(x - pixel * wide / 2, x + pixel * wide / 2, y - pixel * high / 2, y + pixel * high / 2)
 
-    def view_of(self, x: float, y: float, width: float) -> View:
-        """Return the view around a place [pixels] that is so wide."""
-        wide, high = frame_of(*self._shape)
-        height = width * high / wide
+    def view_of(self, middle: tuple[float, float] | None, width: float) -> View:
+        """Return the view around a place [pixels] that is so wide; None is the middle of the map, 0 all of it."""
+        rows, columns = self._shape
+        whole = self.home()
+        x, y = middle or ((columns - 1) / 2, (rows - 1) / 2)
+        width = width or whole.right - whole.left
+        height = width * (whole.top - whole.bottom) / (whole.right - whole.left)
         return View(x - width / 2, x + width / 2, y - height / 2, y + height / 2)
 
     def look(self, view: View) -> None:

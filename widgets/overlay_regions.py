@@ -8,11 +8,25 @@ from typing import Any
 import numpy as np
 
 from polaris_lab.observations.places import BOXES
-from polaris_lab.observations.region_statistics import region_statistics as measure
+from polaris_lab.observations.region_statistics import RegionStatistics, region_statistics
 from polaris_lab.observations.regions import box_region, parse_regions, read_regions
 from widgets import workspace
 
-__all__ = ["box_words", "measure", "of_text", "outlines"]
+Lines = tuple[list[np.ndarray], list[np.ndarray]]
+"""x and y [pixels] of each line."""
+
+
+def shown(
+    text: str, workspace_folder: str | Path, observation: Any, prediction: Any
+) -> tuple[RegionStatistics | None, Lines, str]:
+    """Return the numbers of the regions that a text means, their outlines, and what was wrong with it."""
+    if not text.strip():
+        return None, ([], []), ""
+    try:
+        regions = of_text(text, workspace_folder)
+        return region_statistics(observation, prediction, regions), outlines(regions, observation.wcs), ""
+    except (ValueError, OSError, TypeError) as error:
+        return None, ([], []), str(error)
 
 
 def of_text(text: str, workspace_folder: str | Path) -> list[Any]:
@@ -51,7 +65,7 @@ def box_words(wcs: Any, first: tuple[float, float], last: tuple[float, float]) -
     return f"icrs; polygon({numbers})"
 
 
-def outlines(regions: list[Any], wcs: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def outlines(regions: list[Any], wcs: Any) -> Lines:
     """Return x and y [pixels] of the lines around regions."""
     xs, ys = [], []
     for region in regions:

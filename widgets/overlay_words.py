@@ -66,7 +66,7 @@ def code(sources: Sources, changed: Mapping[str, Any], given: Sequence[str] = ()
     PredictionOverlay(observation, prediction, graticule=False)
     """
     wanted = [sources.observation, sources.prediction, *(getattr(sources, name) for name in given)]
-    lines = [part for part in wanted if part]
+    lines = [part for part in dict.fromkeys(wanted) if part]
     text = "\n".join(lines)
     arguments = ["observation", "prediction" if sources.prediction else "None"]
     arguments += [f"{name}={name}" for name in given]
@@ -211,9 +211,18 @@ def cores_table(columns: Mapping[str, Any], chosen: int | None) -> str:
     )
 
 
-def refused(words: str) -> str:
-    """Return why something was not taken, in HTML."""
-    return f'<p role="alert"><b>Not taken.</b> {html.escape(words)}</p>'
+def region(found: Any, error: str) -> str:
+    """Return what is to be said of a region: its numbers, or why there are none, in HTML."""
+    if error:
+        return f'<p role="alert"><b>Not taken.</b> {html.escape(error)}</p>'
+    return NO_REGION if found is None else statistics(found)
+
+
+def blocks(factor: int) -> str:
+    """Return how coarsely a map is drawn, in words; "" for one drawn as it is."""
+    if factor == 1:
+        return ""
+    return f"Drawn from means of {factor} × {factor} pixels; zoom in for more, readings are exact."
 
 
 def layers(prediction: Any, tiles: Any, shown: Mapping[str, Any]) -> str:

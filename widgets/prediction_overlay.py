@@ -9,7 +9,6 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
-from astropy.coordinates import SkyCoord
 
 from widgets import (
     core_figure,
@@ -19,15 +18,14 @@ from widgets import (
     overlay_desk,
     overlay_figures,
     overlay_regions,
+    overlay_view,
     overlay_words,
     parts,
     shell,
-    sky_export,
 )
-from widgets.maps import colour_limits
-from widgets.overlay_controls import SETTINGS, WIDE
+from widgets.overlay_controls import SETTINGS
 from widgets.overlay_data import Sources
-from widgets.sky_panel import STRETCHES
+from widgets.sky_panel import STRETCHES, log_limits
 from widgets.sky_ticks import View
 
 TITLE = "Prediction overlay"
@@ -100,15 +98,16 @@ class PredictionOverlay(pn.viewable.Viewer):
             on_core=lambda number: self.param.update(core=number),
         )  # fmt: skip
         self._errors = core_figure.CoreErrorFigure(self._choose_by_name)
-        self._make_parts()
+        figures = [*self._maps.figures, self._errors.figure]
+        self.parts = overlay_view.OverlayView(self, figures)
         self.controls, self._limits = overlay_controls.make_controls(self)
         self.observation, self.prediction = observation, prediction
         self.desk = overlay_desk.Desk(self)
         self.show(
             observation, prediction, cores=cores, tiles=tiles,
-            sources=sources or Sources("# observation, prediction: yours", "# prediction = ..."), keep=params,
+            sources=sources or overlay_data.AT_HAND, keep=params,
         )  # fmt: skip
-        self.main = self._make_main()
+        self.main = self.parts.main
         self._view = pn.Row(
             pn.Column(self.desk.view, self.controls, width=300), self.main, sizing_mode="stretch_width"
         )
@@ -142,12 +141,12 @@ class PredictionOverlay(pn.viewable.Viewer):
         name = observation.name or "map"
         self._maps.set_maps(observation, prediction, (f"Observed: {name}", "Predicted density"))
         self._auto = {
-            "column_limits": _log_limits(observation.column_density),
-            "density_limits": _log_limits(prediction.density),
+            "column_limits": log_limits(observation.column_density),
+            "density_limits": log_limits(prediction.density),
         }
         start = {name: self.param[name].default for name in SETTINGS} | self._auto | (keep or {})
-        with param.parameterized.discard_events(self):
-            self.param.update(**start)
+        overlay_controls.reach(self._limits, self._auto, start)
+        self.param.update(**start)
         self._show_all()
 
     def changes(self) -> dict[str, Any]:
@@ -161,16 +160,14 @@ class PredictionOverlay(pn.viewable.Viewer):
         if self.region.endswith(".reg"):
             changed["workspace_folder"] = self.workspace.as_posix()
         given = [
-            name
-            for name in ("cores", "tiles")
-            if getattr(self.sources, name) and self.given[name] is not None
+            name for name, value in self.given.items() if value is not None and getattr(self.sources, name)
         ]
         return overlay_words.code(self.sources, changed, given)
 
     @property
     def reading(self) -> str:
         """What the maps say at the marked place, in HTML."""
-        return self._marked.object
+        return self.parts.marked.object
 
     @property
     def statistics(self) -> Any:
@@ -179,15 +176,8 @@ class PredictionOverlay(pn.viewable.Viewer):
 
     def view(self) -> View:
         """Return the part of the map that is seen [pixels]."""
-        if not self.width:
-            home = self._maps.home()
-            if not self.centre:
-                return home
-            x, y = self._pixel(self.centre)
-            return self._maps.view_of(x, y, home.right - home.left)
-        rows, columns = self.observation.shape
-        x, y = self._pixel(self.centre) if self.centre else ((columns - 1) / 2, (rows - 1) / 2)
-        return self._maps.view_of(x, y, self.width * 60 / self.observation.pixel_size_arcsec)
+        width = self.width * 60 / self.observation.pixel_size_arcsec
+        return self._maps.view_of(self._pixel(self.centre) if self.centre else None, width)
 
     # -- what a visitor does -------------------------------------------------------------------------
 
@@ -199,16 +189,7 @@ class PredictionOverlay(pn.viewable.Viewer):
         ValueError
             If the words mean no place, or one outside the map.
         """
-        sky = overlay_data.parse_place(text)
-        x, y = (float(value) for value in sky.to_pixel(self.observation.wcs))
-        rows, columns = self.observation.shape
-        if not (-0.5 <= x <= columns - 0.5 and -0.5 <= y <= rows - 0.5):
-            middle = self.observation.wcs.pixel_to_world((columns - 1) / 2, (rows - 1) / 2).icrs
-            raise ValueError(
-                f"place: expected one on the map, whose middle is {middle.to_string('hmsdms', precision=0)} (ICRS), got "
-                f"{text!r}, which lies outside"
-            )
-        place = _written(sky)
+        place = overlay_data.place_on(self.observation, text)
         self.param.update(place=place, centre=place)
 
     def zoom(self, factor: float) -> None:
@@ -216,24 +197,13 @@ class PredictionOverlay(pn.viewable.Viewer):
         if factor == 0:
             self.param.update(centre="", width=0.0)
             return
-        seen = self.view()
-        arcmin = (seen.right - seen.left) * self.observation.pixel_size_arcsec / 60
-        whole = self._maps.home()
-        most = 2 * (whole.right - whole.left) * self.observation.pixel_size_arcsec / 60
-        self.width = float(f"{min(arcmin / factor, most):.5g}")
+        seen, whole = self.view(), self._maps.home()
+        pixels = min((seen.right - seen.left) / factor, 2 * (whole.right - whole.left))
+        self.width = float(f"{pixels * self.observation.pixel_size_arcsec / 60:.5g}")
 
     def figure(self) -> Any:
         """Return what is seen as a matplotlib figure with WCSAxes."""
-        return sky_export.sky_figure(
-            self.observation,
-            self.prediction,
-            view=self.view(),
-            limits=tuple((10.0**low, 10.0**high) for low, high in (self.column_limits, self.density_limits)),
-            stretches=(self.column_stretch, self.density_stretch),
-            cores=(self._placed.columns["x"], self._placed.columns["y"]),
-            outlines=list(zip(*self._region_lines, strict=True)),
-            warning=overlay_words.warning(self.prediction),
-        )
+        return overlay_view.figure_of(self, self._placed.columns, self._region_outlines)
 
     def fail(self, words: str) -> None:
         """Say over the maps that something could not be; they stay as they are."""
@@ -244,16 +214,11 @@ class PredictionOverlay(pn.viewable.Viewer):
 
     def _show_all(self) -> None:
         """Draw everything of a map that is new."""
-        for name, slider in self._limits.items():
-            low, high = self._auto[name]
-            slider.param.update(
-                start=round(low - 1.5, 2), end=round(high + 1.5, 2), value=getattr(self, name)
-            )
         self._maps.warn(overlay_words.warning(self.prediction))
         self._maps.set_cores(self._placed.columns)
         self._errors.show(self._placed.errors)
-        self._core_words.object = parts.plain(self._placed.words)
-        self._core_choice.options = {"none": None} | {
+        self.parts.core_words.object = parts.plain(self._placed.words)
+        self.parts.core_choice.options = {"none": None} | {
             f"{i}: {name}": i for i, name in enumerate(self._placed.columns["name"])
         }
         self._show_colours()
@@ -283,7 +248,7 @@ class PredictionOverlay(pn.viewable.Viewer):
             if panel.layers[name].set_opacity(getattr(self, name)):
                 panel.redraw_layer(name, self.view())
         self._maps.set_tiles(self.given["tiles"] if self.show_tiles else None)
-        self._layer_words.object = overlay_words.layers(
+        self.parts.layers.object = overlay_words.layers(
             self.prediction, self.given["tiles"], {name: getattr(self, name) for name in _LAYERS}
         )
         self._done()
@@ -306,37 +271,26 @@ class PredictionOverlay(pn.viewable.Viewer):
         with pn.io.hold():
             self._maps.draw(self.observation.wcs, self.view(), graticule=self.graticule)
         factor = max(panel.factor for panel in self._maps.panels)
-        self._factor.object = (
-            ""
-            if factor == 1
-            else f"Drawn from means of {factor} × {factor} pixels; zoom in for more, readings are exact."
-        )
+        self.parts.factor.object = overlay_words.blocks(factor)
 
     @param.depends("place", watch=True)
     def _show_place(self) -> None:
-        place = None
-        if self.place:
-            place = self._pixel(self.place)
-            words = overlay_words.reading(self.observation, self.prediction, *place, "Marked")
-        else:
-            words = "<p>Click on a map, or type a place, to keep a reading.</p>"
+        place = self._pixel(self.place) if self.place else None
         self._maps.set_place(place)
-        self._marked.object = words
+        self.parts.marked.object = (
+            overlay_words.reading(self.observation, self.prediction, *place, "Marked")
+            if place
+            else overlay_words.NO_PLACE
+        )
         self._done()
 
     @param.depends("region", watch=True)
     def _show_region(self) -> None:
-        self._found, self._region_lines, words = None, ([], []), overlay_words.NO_REGION
-        if self.region.strip():
-            try:
-                regions = overlay_regions.of_text(self.region, self.workspace)
-                self._found = overlay_regions.measure(self.observation, self.prediction, regions)
-                self._region_lines = overlay_regions.outlines(regions, self.observation.wcs)
-                words = overlay_words.statistics(self._found)
-            except (ValueError, OSError, TypeError) as error:
-                words = overlay_words.refused(str(error))
-        self._maps.set_region(*self._region_lines)
-        self._region_words.object = words
+        self._found, self._region_outlines, error = overlay_regions.shown(
+            self.region, self.workspace, self.observation, self.prediction
+        )
+        self._maps.set_region(*self._region_outlines)
+        self.parts.region.object = overlay_words.region(self._found, error)
         self._done()
 
     @param.depends("core", watch=True)
@@ -345,23 +299,23 @@ class PredictionOverlay(pn.viewable.Viewer):
             self.core = None
             return
         columns = self._placed.columns
-        self._core_table.object = overlay_words.cores_table(columns, self.core)
+        self.parts.cores.object = overlay_words.cores_table(columns, self.core)
         self._errors.mark("" if self.core is None else columns["name"][self.core])
         place = self._maps.choose_core(self.core)
         if place is not None:
-            self.place = _written(self.observation.wcs.pixel_to_world(*place))
+            self.place = overlay_data.written(self.observation.wcs.pixel_to_world(*place))
         self._done()
 
     def _show_state(self) -> None:
         severity, title, words = overlay_words.state(
             self.observation, self.prediction, self._error, self.warned
         )
-        self._state.param.update(severity=severity, title=title, object=words)
+        self.parts.state.param.update(severity=severity, title=title, object=words)
 
     def _done(self) -> None:
         """Keep the lines and a notebook up to date."""
-        self._lines.show(self.code())
-        pn.io.push_notebook(*self._panes)  # in a notebook; does nothing on a served page
+        self.parts.lines.show(self.code())
+        pn.io.push_notebook(*self.parts.panes)  # in a notebook; does nothing on a served page
 
     def _pixel(self, text: str) -> tuple[float, float]:
         x, y = overlay_data.parse_place(text).to_pixel(self.observation.wcs)
@@ -375,17 +329,9 @@ class PredictionOverlay(pn.viewable.Viewer):
 
     def _moved(self, view: View) -> None:
         """Follow a visitor who moved or zoomed."""
-        middle = self.observation.wcs.pixel_to_world(
-            (view.left + view.right) / 2, (view.bottom + view.top) / 2
-        )
-        arcmin = abs(view.right - view.left) * self.observation.pixel_size_arcsec / 60
-        if not np.isfinite(middle.spherical.lon.deg) or not arcmin:
-            return
         home = self._maps.home()
         whole = np.allclose(view, home, atol=1e-3 * (home.right - home.left))
-        new = {"centre": "", "width": 0.0} if whole else {
-            "centre": _written(middle, digits=6), "width": float(f"{arcmin:.6g}")
-        }  # fmt: skip
+        new = {"centre": "", "width": 0.0} if whole else overlay_data.view_words(self.observation, view)
         if all(getattr(self, name) == value for name, value in new.items()):
             return
         self._moving = True
@@ -397,10 +343,10 @@ class PredictionOverlay(pn.viewable.Viewer):
         self._done()
 
     def _point(self, x: float, y: float) -> None:
-        self._pointed.object = overlay_words.reading(self.observation, self.prediction, x, y, "Pointer")
+        self.parts.pointed.object = overlay_words.reading(self.observation, self.prediction, x, y, "Pointer")
 
     def _tap(self, x: float, y: float) -> None:
-        self.place = _written(self.observation.wcs.pixel_to_world(x, y))
+        self.place = overlay_data.written(self.observation.wcs.pixel_to_world(x, y))
 
     def _box(self, x0: float, y0: float, x1: float, y1: float) -> None:
         self.region = overlay_regions.box_words(self.observation.wcs, (x0, y0), (x1, y1))
@@ -408,112 +354,14 @@ class PredictionOverlay(pn.viewable.Viewer):
     def _choose_by_name(self, name: str) -> None:
         self.core = self._placed.columns["name"].index(name)
 
-    # -- view ----------------------------------------------------------------------------------------
-
-    def _make_parts(self) -> None:
-        """Make what is shown, once."""
-        text = {"stylesheets": [parts.STYLE], **WIDE}
-        self._state = pmui.Alert(title="", object="", severity="info", margin=10, **WIDE)
-        self._pointed, self._marked = (pn.pane.HTML("", min_height=44, **text) for _ in range(2))
-        self._pointed.object = "<p><b>Pointer:</b> move it over a map</p>"
-        self._factor = pmui.Typography("", variant="caption", **WIDE)
-        self._layer_words = pmui.Typography("", variant="caption", **WIDE)
-        self._region_words, self._core_table = pn.pane.HTML("", **text), pn.pane.HTML("", **text)
-        self._core_words = pmui.Typography("", variant="body2", **WIDE)
-        self._go = pmui.TextInput(
-            label="Go to", placeholder="03:47:40 +32:54:00, or 56.9 32.9", value="", width=280
-        )
-        self._go.param.watch(lambda event: event.new and self.go_to(event.new), "value")
-        self._zoom = [
-            pmui.Button(label=label, icon=icon, variant="outlined")
-            for label, icon in (("Closer", "zoom_in"), ("Farther", "zoom_out"), ("Whole map", "zoom_out_map"))
-        ]
-        for button, factor in zip(self._zoom, (1.5, 1 / 1.5, 0), strict=True):
-            button.on_click(lambda _event, factor=factor: self.zoom(factor))
-        self._region_field = pmui.TextInput.from_param(
-            self.param.region, label="Region: DS9 words, a name of the report, or a .reg file",
-            placeholder="icrs; circle(56.9, 32.9, 0.1)", **WIDE,
-        )  # fmt: skip
-        self._core_choice = pmui.Select.from_param(
-            self.param.core, label="Core", options={"none": None}, width=280
-        )
-        self._lines = parts.CodeLines("")
-        self._downloads = [self._download(*choices) for choices in _FILES]
-        self._panes = [pn.pane.Bokeh(figure) for figure in (*self._maps.figures, self._errors.figure)]
-
-    def _download(self, kind: str, label: str) -> Any:
-        def make() -> Any:
-            if kind != "fits":
-                return sky_export.figure_bytes(self.figure(), kind)
-            if not np.isfinite(self.prediction.density).any():
-                raise ValueError(
-                    "prediction: expected one to save, got no prediction of this map; press Predict first"
-                )
-            return sky_export.fits_bytes(self.prediction)
-
-        return pmui.FileDownload(callback=make, filename=f"prediction.{kind}", label=label, icon="download")
-
-    def _make_main(self) -> Any:
-        """Return everything but the controls."""
-        first, second, errors = self._panes
-        errors.sizing_mode = "stretch_width"
-        boxes = [
-            pn.Column(pane, styles={"overflow-x": "auto", "max-width": "100%", "flex": "0 1 auto"})
-            for pane in (first, second)
-        ]
-        return pmui.Column(
-            self._state,
-            pn.FlexBox(*boxes, **WIDE),
-            self._factor,
-            self._layer_words,
-            self._pointed,
-            self._marked,
-            pn.FlexBox(self._go, *self._zoom, align_items="center", **WIDE),
-            pmui.Typography("Region", variant="h6"),
-            self._region_field,
-            self._region_words,
-            pmui.Typography("Dense cores", variant="h6"),
-            self._core_words,
-            self._core_choice,
-            self._core_table,
-            errors,
-            pmui.Typography("Take it with you", variant="h6"),
-            pn.FlexBox(*self._downloads, **WIDE),
-            pmui.Typography("The same in Python", variant="body2"),
-            self._lines.view,
-            **WIDE,
-        )
-
     def __panel__(self) -> Any:
         return self._view
 
 
 _LAYERS = ("uncertainty", "coverage", "outside", "show_tiles")
 
-_FILES = (("png", "Figure (PNG)"), ("pdf", "Figure (PDF)"), ("fits", "Prediction (FITS)"))
 
-
-def _written(sky: SkyCoord, digits: int = 5) -> str:
-    """Return a place as it stands in the page's address: RA and Dec [deg, ICRS]."""
-    return f"{sky.icrs.ra.deg:.{digits}f} {sky.icrs.dec.deg:+.{digits}f}"
-
-
-def _log_limits(values: np.ndarray) -> tuple[float, float]:
-    """Return limits of colours, from a part of the pixels of a large map."""
-    step = max(1, max(values.shape) // 512)
-    low, high = colour_limits(values[::step, ::step], True, None)
-    return round(float(np.log10(low)), 2), round(float(np.log10(high)) + 0.005, 2)
-
-
-def app(
-    path: str | None = None,
-    *,
-    workspace_folder: str | Path = ".",
-    distance: str = "",
-    species: str = "",
-    prediction: str = "",
-    catalogue: str = "",
-) -> Any:
+def app(path: str | None = None, *, workspace_folder: str | Path = ".", **options: str) -> Any:
     """Return the page of one visitor.
 
     Parameters
@@ -522,10 +370,9 @@ def app(
         A map or a prediction inside the workspace folder; None shows a simulated observation.
     workspace_folder : str or Path
         The folder that nothing leaves.
-    distance, species : str
-        Of the map, such as "300 pc" and "H2"; asked for where they are missing.
-    prediction, catalogue : str
-        Files inside the workspace folder.
+    **options
+        distance and species of the map ("300 pc", "H2"; asked for where they are missing), prediction and catalogue (files
+        in the workspace).
 
     Notes
     -----
@@ -534,23 +381,16 @@ def app(
     folder = Path(workspace_folder).expanduser().resolve()
     observation, estimate, cores, sources = overlay_data.sample()
     overlay = PredictionOverlay(observation, estimate, cores=cores, sources=sources, workspace_folder=folder)
-    overlay.desk.param.update(
-        path=path or "",
-        distance=distance,
-        species=species or "H2",
-        prediction=prediction,
-        catalogue=catalogue,
-    )
-    page = shell.page(
-        TITLE,
-        [overlay.desk.view, overlay.controls, pmui.Markdown(overlay_words.HELP)],
-        [overlay.main],
-        purpose=PURPOSE,
-    )
+    overlay.desk.param.update(path=path or "", **options)
+    controls = [overlay.desk.view, overlay.controls, pmui.Markdown(overlay_words.HELP)]
+    page = shell.page(TITLE, controls, [overlay.main], purpose=PURPOSE)
     location = pn.state.location
     if location is not None:
         location.sync(overlay.desk, list(overlay_desk.ADDRESS), on_error=overlay.desk.refuse)
     overlay.desk.restore()
     if location is not None:  # of the view, now that the map is there
-        location.sync(overlay, list(SETTINGS), on_error=overlay.desk.refuse)
+        try:
+            location.sync(overlay, list(SETTINGS), on_error=overlay.desk.refuse)
+        except ValueError as error:  # words that mean no place
+            overlay.fail(str(error))
     return page

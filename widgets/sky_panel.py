@@ -11,6 +11,7 @@ from widgets import sky_ticks, style
 from widgets.axes import log_ticks, power_of_ten
 from widgets.candidate_figures import new_figure
 from widgets.map_pyramid import MapPyramid
+from widgets.maps import colour_limits
 from widgets.sky_ticks import View
 
 FRAME = 380
@@ -37,6 +38,13 @@ def colours_of(name: str) -> Any:
     from bokeh import palettes
 
     return getattr(palettes, f"{name.capitalize()}256")
+
+
+def log_limits(values: np.ndarray) -> tuple[float, float]:
+    """Return limits of colours, log10, from a part of the pixels of a large map."""
+    step = max(1, max(values.shape) // 512)
+    low, high = colour_limits(values[::step, ::step], True, None)
+    return round(float(np.log10(low)), 2), round(float(np.log10(high)) + 0.005, 2)
 
 
 def hatched(share: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def workspace(pair, tmp_path):
 
 
 def state(overlay) -> str:
-    return f"{overlay._state.title}: {overlay._state.object}"
+    return f"{overlay.parts.state.title}: {overlay.parts.state.object}"
 
 
 def wait_for(desk, *states: str):
@@ -139,7 +139,7 @@ def test_the_warning_stands_on_the_picture():
     loud = PredictionOverlay(*turned_pair(flagged=0.5))
     assert loud._maps.banner.visible
     assert "OUTSIDE THE TRAINING SET: 50%" in loud._maps.banner.text.replace("\n", " ")
-    assert loud._state.severity == "warning"
+    assert loud.parts.state.severity == "warning"
     hatches = loud._maps.panels[1].layers["outside"]._source.data["image"][0]
     marked = (loud.prediction.quality & int(OUTSIDE)) != 0
     assert 0.3 < np.isfinite(hatches[marked]).mean() < 0.7  # lines
@@ -163,9 +163,9 @@ def test_a_large_map_is_sent_in_parts_and_says_so():
     shown = PredictionOverlay(observation, Prediction(column / 1e18, none, none, wcs))
     image = shown._maps.panels[0]._image
     assert max(image.data["image"][0].shape) <= 640
-    assert "means of 4 × 4 pixels" in shown._factor.object
+    assert "means of 4 × 4 pixels" in shown.parts.factor.object
     shown.param.update(centre="56.9 32.9", width=30.0)
-    assert shown._factor.object == ""
+    assert shown.parts.factor.object == ""
     sent = image.data
     assert image.data["image"][0].shape[1] < 200
     view = shown.view()
@@ -174,7 +174,7 @@ def test_a_large_map_is_sent_in_parts_and_says_so():
 
 
 def test_every_axis_has_words(overlay):
-    for pane in overlay._panes:
+    for pane in overlay.parts.panes:
         assert isinstance(pane.object, Plot)
         assert all(axis.axis_label for axis in pane.object.axis if axis.visible)
 
@@ -195,11 +195,11 @@ def test_a_place_is_read_where_it_lies_on_a_turned_map(overlay, pair):
     overlay.go_to(f"l={galactic.l.deg:.6f} b={galactic.b.deg:.6f}")
     assert "7×10²²" in overlay.reading
     overlay._point(20.3, 39.8)
-    assert "7×10²²" in overlay._pointed.object
+    assert "7×10²²" in overlay.parts.pointed.object
     overlay._point(20, 1)
-    assert "not observed" in overlay._pointed.object
+    assert "not observed" in overlay.parts.pointed.object
     overlay._point(500, 1)
-    assert "outside the map" in overlay._pointed.object
+    assert "outside the map" in overlay.parts.pointed.object
 
 
 @pytest.mark.parametrize("words", ["nowhere", "10 10", "12:99:99 nonsense"])
@@ -213,8 +213,8 @@ def test_places_that_are_none_are_refused(overlay, words):
 def test_moving_in_the_browser_becomes_the_state_and_back(overlay):
     home = overlay.view()
     half = (home.right - home.left) / 4
-    overlay._moved(overlay._maps.view_of(30.0, 20.0, half))
-    assert overlay.view() == pytest.approx(overlay._maps.view_of(30.0, 20.0, half), abs=0.05)
+    overlay._moved(overlay._maps.view_of((30.0, 20.0), half))
+    assert overlay.view() == pytest.approx(overlay._maps.view_of((30.0, 20.0), half), abs=0.05)
     assert overlay.width == pytest.approx(half * 0.3, rel=1e-3)
     overlay.zoom(2)
     assert overlay.width == pytest.approx(half * 0.15, rel=1e-3)
@@ -240,7 +240,7 @@ def test_regions_by_words_by_name_and_by_file(overlay, pair, tmp_path):
     overlay.region = "icrs; circle(56.9, 32.9, 0.05)"
     expected = region_statistics(*pair, parse_regions(overlay.region))
     assert overlay.statistics == expected
-    assert "pc²" in overlay._region_words.object
+    assert "pc²" in overlay.parts.region.object
     (tmp_path / "mine.reg").write_text("icrs\ncircle(56.9, 32.9, 0.05)\n")
     overlay.region = "mine.reg"
     assert overlay.statistics == expected
@@ -262,7 +262,7 @@ def test_regions_by_words_by_name_and_by_file(overlay, pair, tmp_path):
 )
 def test_regions_that_cannot_be_are_said(overlay, words, answer):
     overlay.region = words
-    assert answer in overlay._region_words.object
+    assert answer in overlay.parts.region.object
     assert overlay.statistics is None
     assert overlay._maps._region.data["xs"] == []
 
@@ -272,7 +272,7 @@ def test_cores_are_where_they_are_and_their_errors_are_the_librarys(pair, worksp
     shown = PredictionOverlay(
         *pair, cores=cores, sources=overlay_data.Sources("", "", lines), workspace_folder=workspace
     )
-    assert "2 of 3 cores lie on the map" in shown._core_words.object
+    assert "2 of 3 cores lie on the map" in shown.parts.core_words.object
     found = lab.observations.cores.core_errors(
         pair[1].density, pair[0].column_density, pair[0].wcs, cores[:2]
     )
@@ -283,7 +283,7 @@ def test_cores_are_where_they_are_and_their_errors_are_the_librarys(pair, worksp
     shown._maps._cores.selected.indices = [1]  # a tap
     assert shown.core == 1
     assert shown._maps._chosen.data["y"] == [shown._maps._cores.data["y"][1]]
-    assert "outline" in shown._core_table.object
+    assert "outline" in shown.parts.cores.object
     assert len(shown._errors._chosen.data["error"]) == 1
     shown._errors._points.selected.indices = [0]
     assert shown.core == 0
@@ -311,7 +311,7 @@ def test_a_map_of_the_workspace_with_prediction_and_cores(overlay, workspace):
 
 def test_a_header_without_distance_is_asked_for(overlay, workspace):
     overlay.desk._maps.choose("bare.fits")
-    assert overlay._state.title == "Not opened"
+    assert overlay.parts.state.title == "Not opened"
     assert "distance: expected that of the cloud, got none" in state(overlay)
     overlay.desk.distance = "Barnard 5"
     overlay.desk.open()
@@ -409,7 +409,7 @@ def test_a_newcomer_sees_a_simulated_observation_whose_lines_run():
     observation, prediction, cores, sources = overlay_data.sample()
     shown = PredictionOverlay(observation, prediction, cores=cores, sources=sources)
     shown.param.update(width=30.0, uncertainty=0.5, region="icrs; circle(56.9, 32.9, 0.1)", core=2)
-    assert "states no interval" in shown._layer_words.object
+    assert "states no interval" in shown.parts.layers.object
     names = {}
     exec(shown.code().replace("PredictionOverlay(obs", "again = PredictionOverlay(obs"), names)
     again = names["again"]
@@ -446,16 +446,16 @@ def test_a_callback_that_fails_reaches_the_user(overlay, monkeypatch):
 
     assert pn.config.exception_handler is shell.notify_user
     with pytest.raises(ValueError, match="place: expected"):
-        overlay._go.value = "nowhere"
+        overlay.parts.go.value = "nowhere"
 
 
 def test_figures_and_file_to_take_along(overlay, pair):
     overlay.region = "icrs; circle(56.9, 32.9, 0.05)"
-    for download, magic in zip(overlay._downloads, (b"\x89PNG", b"%PDF", b"SIMPLE"), strict=True):
+    for download, magic in zip(overlay.parts.downloads, (b"\x89PNG", b"%PDF", b"SIMPLE"), strict=True):
         assert download.callback().read().startswith(magic)
     figure = overlay.figure()
     assert [type(axes).__name__ for axes in figure.axes].count("WCSAxes") == 2
-    file = io.BytesIO(overlay._downloads[2].callback().read())
+    file = io.BytesIO(overlay.parts.downloads[2].callback().read())
     with fits.open(file) as hdus:
         assert np.array_equal(hdus["DENSITY"].data, pair[1].density, equal_nan=True)
 
@@ -464,7 +464,7 @@ def test_a_map_without_prediction_says_what_to_do(pair):
     shown = PredictionOverlay(pair[0], None)
     assert overlay_words.NO_PREDICTION.split(".")[0] in state(shown).replace("&#40;", "(")
     with pytest.raises(ValueError, match="no prediction"):
-        shown._downloads[2].callback()
+        shown.parts.downloads[2].callback()
     shown.go_to("56.9 32.9")
     assert "no prediction" in shown.reading
 
