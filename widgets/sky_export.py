@@ -57,7 +57,8 @@ def sky_figure(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 5.4), layout="constrained")
+    shape = abs((view.top - view.bottom) / (view.right - view.left))
+    figure = Figure(figsize=(11, float(np.clip(4.4 * shape + 1.6, 3.4, 9.0))), layout="constrained")
     maps = ((observation.column_density, "column_density"), (prediction.density, "density"))
     for number, (values, name) in enumerate(maps):
         axes = figure.add_subplot(1, 2, number + 1, projection=observation.wcs)

@@ -15,10 +15,13 @@ from polaris_lab.observations import Observation, Prediction, Quality
 
 pytestmark = pytest.mark.browser
 
+SECONDS = 150
+"""Patience on a busy machine."""
+
 SERVE = """
 import sys
 from widgets import shell, prediction_overlay
-shell.serve({"overlay": lambda: prediction_overlay.app(workspace_folder=sys.argv[1])})
+shell.serve({"overlay": lambda: prediction_overlay.app(workspace_folder=sys.argv[1])}, warm=False)
 """
 
 SEEK = """
@@ -84,14 +87,15 @@ def choose(page, name: str) -> None:
 
 def test_look_open_go_measure_predict_and_take_along(visit, start_server, workspace):
     page = visit.page
+    page.set_default_timeout(SECONDS * 1000)
     page.set_viewport_size({"width": 1280, "height": 2300})
     url = start_server("-c", SERVE, str(workspace))
     begin = time.perf_counter()
     page.goto(url, wait_until="commit")
-    page.get_by_text("Observed: MHD sample cloud").or_(page.get_by_text("MHD sample cloud along z").first).first.wait_for()
+    page.get_by_text("MHD sample cloud along z").first.wait_for()
     page.locator("canvas").first.wait_for()
     page.wait_for_function(f"({TICKS})('Observed')[0].length > 1")
-    print(f"\nfirst picture {time.perf_counter() - begin:.1f} s")
+    print(f"\nfirst picture of a server that has shown none, {time.perf_counter() - begin:.1f} s")
     labels = page.evaluate(TICKS, "Predicted")
     assert all(re.match(r"^3ʰ4\dᵐ", words) for words in labels[0])
     assert all("°" in words for words in labels[1])
@@ -141,8 +145,11 @@ def test_look_open_go_measure_predict_and_take_along(visit, start_server, worksp
     page.get_by_text("predictions/turned_constrained_diffusion").first.wait_for()
     page.wait_for_url(re.compile("prediction=predictions"), timeout=120_000)
     assert (workspace / "predictions" / "turned_constrained_diffusion.fits").exists()
+    begin = time.perf_counter()
     page.reload(wait_until="commit")  # the address opens the same view
     page.get_by_text("A classical estimator states no uncertainty").wait_for()
+    page.wait_for_function(f"({TICKS})('Observed')[0].length > 1")
+    print(f"first picture again {time.perf_counter() - begin:.1f} s")
     page.get_by_text("mass, with helium").wait_for()
 
     page.set_viewport_size({"width": 420, "height": 900})
@@ -179,17 +186,20 @@ def app():
     button.on_click(lambda _event: clicked.param.update(object=f"idle {next(count)}"))
     return shell.page("Large", [button, clicked], [overlay.main])
 
-shell.serve({"overlay": app})
+shell.serve({"overlay": app}, warm=False)
 """
 
 
 def test_a_large_map_pans_as_fast_as_the_page_answers(visit, start_server, workspace):
     page = visit.page
+    page.set_default_timeout(SECONDS * 1000)
     begin = time.perf_counter()
     page.goto(start_server("-c", LARGE, str(workspace)), wait_until="commit")
     page.get_by_text("Drawn from means of").wait_for()
     page.wait_for_function(f"({TICKS})('Observed')[0].length > 1")
-    print(f"\nfirst picture of 4096 x 4096 pixels, with the start of the server, {time.perf_counter() - begin:.1f} s")
+    print(
+        f"\nfirst picture of 4096 x 4096 pixels, with the start of the server, {time.perf_counter() - begin:.1f} s"
+    )
     page.wait_for_timeout(1000)
     for _ in range(3):
         page.get_by_role("button", name="Closer").click()
@@ -205,6 +215,8 @@ def test_a_large_map_pans_as_fast_as_the_page_answers(visit, start_server, works
         page.evaluate(PAN, 700 * (-1) ** number)
         page.wait_for_function(f"({IMAGE})() != '{before}'")
         pan.append(1000 * (time.perf_counter() - begin))
-    print(f"idle round trip {statistics.median(idle):.0f} ms, pan to picture {statistics.median(pan):.0f} ms (medians)")
+    print(
+        f"idle round trip {statistics.median(idle):.0f} ms, pan to picture {statistics.median(pan):.0f} ms (medians)"
+    )
     assert statistics.median(pan) < statistics.median(idle) + 1000  # the goal is 100 on an idle machine
     visit.screenshot("prediction_overlay_large")

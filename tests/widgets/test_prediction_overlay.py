@@ -383,6 +383,7 @@ def test_cancel_leaves_nothing(overlay, workspace):
 
 
 def test_predict_with_a_run_keeps_the_tiles_and_a_deleted_run_is_said(overlay, workspace, trained_run):
+    lab.Run.open(trained_run).validate()
     shutil.copytree(trained_run, workspace / "runs" / "small")
     overlay.desk._maps.choose("map.fits")
     overlay.desk.find_runs()
