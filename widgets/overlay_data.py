@@ -14,7 +14,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 
-from polaris_lab.observations.headers import quiet
+from polaris_lab.observations.headers import quiet, read_image
 from polaris_lab.observations.places import BOXES, PLACES, known_distance
 from widgets import run_watcher
 from widgets.sky_ticks import View
@@ -24,6 +24,9 @@ MAPS = (".fits", ".fits.gz", ".fit", ".fits.fz")
 
 CATALOGUES = (".csv", ".ecsv", ".txt", ".tsv", ".vot")
 """Endings of catalogues."""
+
+MOST_SEARCHED = 250_000
+"""Pixels of a map that is searched for cores while its page waits."""
 
 SPECIES = {
     "N(H₂), cm⁻²": "H2", "N(H), cm⁻²": "H", "A_V, mag": "A_V", "A_K, mag": "A_K", "τ (needs a law: use Python)": "tau",
@@ -69,9 +72,22 @@ def sample() -> tuple[Any, Any, Table, Sources]:
 
 
 def find_cores(observation: Any) -> Table:
-    """Return the leaves of the map's dendrogram that rise a median above what they merge into."""
+    """Return the leaves of the map's dendrogram that rise a median above what they merge into.
+
+    Raises
+    ------
+    ValueError
+        If the map is so large that a page would stand still meanwhile, or nothing rises.
+    ImportError
+        Without astrodendro.
+    """
     import polaris_lab as lab
 
+    if observation.column_density.size > MOST_SEARCHED:
+        raise ValueError(
+            f"map: expected at most {MOST_SEARCHED} pixels to look for cores on a page, got {observation.column_density.size}; "
+            "cut a part out (lab.observations.regions.cutout), or call find_cores in Python"
+        )
     level = np.nanmedian(observation.column_density) / u.cm**2
     return lab.observations.cores.find_cores(
         observation.column_density,
@@ -118,10 +134,17 @@ def parse_distance(text: str) -> u.Quantity:
 
 
 def hints(path: Path) -> tuple[str, str]:
-    """Return distance and species as the header of a map states them, "" for what it does not."""
-    with quiet(), fits.open(path) as hdus:
-        header = next((hdu.header for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0)), {})
-        distance, species = header.get("DISTANCE"), str(header.get("SPECIES", "")).strip()
+    """Return distance and species as the header of a map states them, "" for what it does not.
+
+    Raises
+    ------
+    ValueError
+        If it is no map (:func:`polaris_lab.observations.headers.read_image` tells why).
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when it is opened
+        header = read_image(path).header
+    distance, species = header.get("DISTANCE"), str(header.get("SPECIES", "")).strip()
     known = isinstance(distance, int | float) and distance > 0
     return f"{distance:g} pc" if known else "", species if species in SPECIES.values() else ""
 

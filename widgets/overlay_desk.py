@@ -154,8 +154,8 @@ class Desk(param.Parameterized):
         """Take a file of the list: open it, or ask for what it does not say."""
         self.path = path.relative_to(self._folder).as_posix()
         self.prediction = self.catalogue = ""
-        self._try(self._hint)
-        self._try(self.open)
+        if self._try(self._hint):
+            self._try(self.open)
 
     def _hint(self) -> None:
         """Fill in what the header says."""
@@ -202,7 +202,7 @@ class Desk(param.Parameterized):
         """Do something; say over the maps if it cannot be."""
         try:
             action()
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, ImportError) as error:
             self._overlay.fail(str(error))
             return False
         return True

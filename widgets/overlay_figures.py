@@ -21,7 +21,7 @@ PERIOD_MS = 80
 
 _POINTER = f"""
 const now = Date.now(), place = [cb_obj.x, cb_obj.y]
-const send = () => {{ source.tags = [Date.now()]; source.data = {{x: [place[0]], y: [place[1]]}} }}
+const send = () => {{ source.data = {{x: [place[0]], y: [place[1]]}} }}
 clearTimeout(source._waiting)
 if (now - (source._last ?? 0) > {PERIOD_MS}) {{ source._last = now; send() }}
 else source._waiting = setTimeout(() => {{ source._last = Date.now(); send() }}, {PERIOD_MS})
@@ -184,12 +184,13 @@ class LinkedMaps:
             for ring in rings:
                 ring.selection_glyph = ring.nonselection_glyph = None
             for colour, width in (("black", 5), (style.ORANGE, 3)):
-                figure.scatter(
-                    "x", "y", source=self._chosen, size=18, fill_alpha=0, line_color=colour, line_width=width
-                )
-                figure.scatter(
-                    "x", "y", source=self._place, marker="cross", size=22, line_color=colour, line_width=width
-                )
+                look = {"size": 20, "line_color": colour, "line_width": width}
+                marks = [
+                    figure.scatter("x", "y", source=self._chosen, fill_alpha=0, **look),
+                    figure.scatter("x", "y", source=self._place, marker="cross", **look),
+                ]
+                for mark in marks:
+                    mark.selection_glyph = mark.nonselection_glyph = None
             self._add_hover(figure, rings[1])
 
     def _add_hover(self, figure: Any, rings: Any) -> None:

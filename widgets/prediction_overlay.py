@@ -389,8 +389,5 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
         location.sync(overlay.desk, list(overlay_desk.ADDRESS), on_error=overlay.desk.refuse)
     overlay.desk.restore()
     if location is not None:  # of the view, now that the map is there
-        try:
-            location.sync(overlay, list(SETTINGS), on_error=overlay.desk.refuse)
-        except ValueError as error:  # words that mean no place
-            overlay.fail(str(error))
+        location.sync(overlay, list(SETTINGS), on_error=overlay.desk.refuse)
     return page

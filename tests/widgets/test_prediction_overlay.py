@@ -333,6 +333,17 @@ def test_files_that_are_no_map_are_said_and_change_nothing(overlay, workspace, n
     assert answer in state(overlay).replace("&#95;", "_")
 
 
+def test_a_broken_file_of_the_list_is_said_before_anything_is_asked(overlay, workspace):
+    overlay.desk._maps.choose("page.fits")
+    assert "it is a web page" in state(overlay)
+
+
+def test_cores_are_not_searched_on_a_map_that_would_stop_the_page(overlay, monkeypatch):
+    monkeypatch.setattr(overlay_data, "MOST_SEARCHED", 100)
+    assert not overlay.desk._try(overlay.desk.find_cores)
+    assert "expected at most 100 pixels" in state(overlay)
+
+
 def test_what_leads_out_of_the_workspace_is_refused(overlay, workspace):
     for name in ("../map.fits", "/etc/passwd"):
         overlay.desk.path = name
