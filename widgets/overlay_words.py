@@ -136,12 +136,12 @@ def reading(observation: Any, prediction: Any, x: float, y: float, what: str) ->
     seen = observation.column_density[row, column]
     if not np.isfinite(seen):
         return f"<p><b>{what}:</b> {where}<br>not observed</p>"
-    words = [f"N_H {_power(seen)} cm⁻²"]
+    words = [f"N_H {power(seen)} cm⁻²"]
     density = prediction.density[row, column]
     if np.isfinite(density):
-        words.append(f"n_H {_power(density)} cm⁻³")
+        words.append(f"n_H {power(density)} cm⁻³")
         words += [
-            f"{share} %: {_power(low[row, column])} … {_power(high[row, column])}"
+            f"{share} %: {power(low[row, column])} … {power(high[row, column])}"
             for share, low, high in (
                 (68, prediction.lower68, prediction.upper68), (95, prediction.lower95, prediction.upper95),
             )
@@ -172,12 +172,12 @@ def statistics(found: Any) -> str:
         ("pixels", f"{found.pixels} ({found.blank} blank)"),
         ("area", f"{found.area_pc2:.4g} pc²"),
         ("mass, with helium", f"{found.mass_msun:.4g} M☉"),
-        ("N_H: mean, largest", f"{_power(found.column_mean)}, {_power(found.column_max)} cm⁻²"),
+        ("N_H: mean, largest", f"{power(found.column_mean)}, {power(found.column_max)} cm⁻²"),
         (
             "n_H: median (16 … 84 % of pixels)",
-            f"{_power(found.density_median)} ({_power(found.density_low)} … {_power(found.density_high)}) cm⁻³",
+            f"{power(found.density_median)} ({power(found.density_low)} … {power(found.density_high)}) cm⁻³",
         ),
-        ("n_H: by mass, largest", f"{_power(found.density_by_mass)}, {_power(found.density_max)} cm⁻³"),
+        ("n_H: by mass, largest", f"{power(found.density_by_mass)}, {power(found.density_max)} cm⁻³"),
         (
             "68 % interval, median width",
             "not stated" if np.isnan(found.interval_dex) else f"{found.interval_dex:.2f} dex",
@@ -199,7 +199,7 @@ def cores_table(columns: Mapping[str, Any], chosen: int | None) -> str:
     for i in range(len(columns["x"])):
         cells = [
             f'<td>{html.escape(str(columns["name"][i]))}</td><td class="number" style="text-align: left">{columns["sky"][i]}</td>',
-            *(f'<td class="number">{_power(columns[name][i])}</td>' for name in ("column", "predicted")),
+            *(f'<td class="number">{power(columns[name][i])}</td>' for name in ("column", "predicted")),
             *(f'<td class="number">{columns[name][i]}</td>' for name in ("catalogue", "error")),
         ]
         mark = ' style="outline: 2px solid #E69F00"' if i == chosen else ""
@@ -263,6 +263,9 @@ def flags(prediction: Any) -> str:
     )
 
 
+_DIGITS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def power(value: float) -> str:
     """Write a number with a power of ten.
 
@@ -271,13 +274,6 @@ def power(value: float) -> str:
     >>> power(1.53e21), power(412.0), power(float("nan"))
     ('1.53×10²¹', '412', '–')
     """
-    return _power(value)
-
-
-_DIGITS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _power(value: float) -> str:
     if not np.isfinite(value):
         return "–"
     if 0.01 <= abs(value) < 1e4:
