@@ -33,6 +33,8 @@ NO_REGION = (
     "<p>Draw a box with the toolbar of a map, or describe a region, to measure it: area, mass, densities.</p>"
 )
 
+NO_PLACE = "<p>Click on a map, or type a place, to keep a reading.</p>"
+
 NO_PREDICTION = "This map has no prediction yet. Choose a run (or an estimator that needs none) under Predict, and press Predict."
 
 _TITLES = {
