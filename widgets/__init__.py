@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "emission_explorer",
         "figures",
         "plain_emission",
+        "prediction_overlay",
         "report",
         "shell",
         "style",
@@ -20,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "emission_explorer": ["EmissionExplorer"],
         "plain_emission": ["PlainEmission"],
+        "prediction_overlay": ["PredictionOverlay"],
         "report": ["demo_report", "write_report"],
         "shell": ["page", "serve"],
         "training_monitor": ["TrainingMonitor"],

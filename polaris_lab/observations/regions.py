@@ -91,17 +91,31 @@ def region_mask(observation: Observation, region: SkyRegion | Regions) -> np.nda
     ValueError
         If no pixel lies inside.
     """
-    from regions import PixCoord
-
-    yy, xx = np.indices(observation.shape)
     inside = np.zeros(observation.shape, bool)
     for part in _each(region):
-        inside |= part.to_pixel(observation.wcs).contains(PixCoord(xx, yy))
+        where, contained = _contained(part, observation)
+        inside[where] |= contained
     if not inside.any():
         raise ValueError(
             "region: expected one that covers pixels of the map, got one that lies outside or between pixels"
         )
     return inside
+
+
+def _contained(part: Any, observation: Observation) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Return the rows and columns around one region, and which of their pixels it holds."""
+    from regions import PixCoord
+
+    pixels = part.to_pixel(observation.wcs)
+    where = slice(0, observation.shape[0]), slice(0, observation.shape[1])
+    box = getattr(pixels, "bounding_box", None)
+    if box is not None and part.meta.get("include", True):  # one that excludes holds what lies around it
+        ends = ((box.iymin, box.iymax), (box.ixmin, box.ixmax))
+        where = tuple(
+            slice(*np.clip(pair, 0, n).tolist()) for pair, n in zip(ends, observation.shape, strict=True)
+        )
+    yy, xx = np.mgrid[where]
+    return where, pixels.contains(PixCoord(xx, yy)) if yy.size else np.zeros(yy.shape, bool)
 
 
 def read_regions(path: str | Path) -> Regions:
@@ -114,22 +128,50 @@ def read_regions(path: str | Path) -> Regions:
     ValueError
         If it holds no region in sky coordinates.
     """
-    from regions import PixelRegion, Regions
-
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a DS9 region file, got nothing there")
     try:
-        found = Regions.read(path, format="ds9")
-    except Exception as error:  # the parser raises many kinds
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path}: expected a DS9 region file, got one that cannot be read ({error})"
+        ) from error
+    return _parsed(text, str(path))
+
+
+def parse_regions(text: str) -> Regions:
+    """Return the regions that a text describes in the words of DS9, such as ``"icrs; circle(52.3, 31.2, 0.1)"``.
+
+    Angles without a unit are degrees.
+
+    Raises
+    ------
+    ValueError
+        If it holds no region in sky coordinates.
+
+    Examples
+    --------
+    >>> len(parse_regions("icrs; box(52.3, 31.2, 0.2, 0.1, 0)"))
+    1
+    """
+    return _parsed(text, "region")
+
+
+def _parsed(text: str, where: str) -> Regions:
+    from regions import PixelRegion, Regions
+
+    try:
+        found = Regions.parse(text, format="ds9")
+    except Exception as error:  # the parser raises many kinds
+        raise ValueError(
+            f"{where}: expected regions as DS9 writes them, got some that cannot be read ({error})"
         ) from error
     sky = Regions([part for part in found if not isinstance(part, PixelRegion)])
     if not len(sky):
         raise ValueError(
-            f"{path}: expected regions in sky coordinates (fk5, icrs, galactic), got {len(found)} others; save them in "
-            'DS9 with "Coordinate System: WCS"'
+            f"{where}: expected regions in sky coordinates (fk5, icrs, galactic), got {len(found)} others; write for "
+            'example "icrs; circle(52.3, 31.2, 0.1)", or save them in DS9 with "Coordinate System: WCS"'
         )
     return sky
 

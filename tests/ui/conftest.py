@@ -99,7 +99,7 @@ def start_server(tmp_path) -> Iterator[Callable[..., str]]:
             command = [sys.executable, *arguments]
             server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         servers.append(server)
-        end = time.monotonic() + 90
+        end = time.monotonic() + 240
         while "http://" not in (text := path.read_text()):
             assert server.poll() is None, f"the server ended: {text}"
             assert time.monotonic() < end, f"the server did not start: {text}"
