@@ -11,7 +11,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import live, run_watcher, shell
+from widgets import live, run_watcher, shell, workspace
 
 PERIOD_MS = 400
 """Time between two looks at the run folder [ms]."""
@@ -242,17 +242,24 @@ def _code_html(code: str) -> str:
     return f'<pre tabindex="0" aria-label="Python code">{html.escape(code)}</pre>'
 
 
-def app(path: str | Path) -> Any:
-    """Return the page of one visitor: a run, or a choice among the runs of a workspace folder.
+def app(path: str | None = None, *, workspace_folder: str | Path = ".") -> Any:
+    """Return the page of one visitor: a run, or a choice among the runs of a folder.
 
     Parameters
     ----------
-    path : str or Path
-        A run folder, or a folder that holds runs (at most three levels down). The chosen run stands in the
-        page's address (``?run=``), so that a reload or a shared link finds it again; runs that appear later
-        join the choice.
+    path : str, optional
+        A run folder inside the workspace, or a folder in it that holds runs (at most three levels down); by default
+        the workspace. The chosen run stands in the page's address (``?run=``), so that a reload or a shared link
+        finds it again; runs that appear later join the choice.
+    workspace_folder : str or Path
+        The folder that the page may not leave.
     """
-    folder = Path(path).expanduser().resolve()
+    folder = Path(workspace_folder).expanduser().resolve()
+    try:
+        folder = workspace.inside(folder, path) if path else folder
+    except ValueError as error:
+        alert = pmui.Alert(title="Not shown", object=_plain(str(error)), severity="error", margin=10)
+        return shell.page("Training monitor", [pmui.Markdown(HELP)], [alert], purpose=PURPOSE)
     runs = run_watcher.find_runs(folder)
     monitor = TrainingMonitor(runs[0] if runs else folder)
     sidebar: list[Any] = [_where(folder), pmui.Markdown(HELP)]

@@ -93,12 +93,12 @@ def test_numbers_are_dashes_before_the_first_epoch(new_run):
 
 
 def test_the_page_of_a_workspace_offers_its_runs(trained_run, tmp_path):
-    page = training_monitor.app(tmp_path)
+    page = training_monitor.app(workspace_folder=tmp_path)
     choice = page.sidebar[0]
     assert choice.options == [trained_run.name]
     assert choice.value == trained_run.name
 
 
 def test_the_page_of_one_run_offers_no_choice(trained_run):
-    page = training_monitor.app(trained_run)
+    page = training_monitor.app(str(trained_run), workspace_folder=trained_run.parent)
     assert not any(type(part).__name__ == "Select" for part in page.sidebar)
