@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 DESCRIPTION, HISTORY, CHECKPOINT, WEIGHTS = "run.json", "history.jsonl", "last.ckpt", "best.safetensors"
 VALIDATION, FAILURE, STOP, OWN_DATASET = "validation.json", "failure.json", "stop", "dataset.zarr"
-START = "start.safetensors"
+START, PAUSE = "start.safetensors", "pause"
 
 
 @dataclasses.dataclass(frozen=True)

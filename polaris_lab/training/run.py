@@ -304,17 +304,14 @@ class Run:
         train_with_bar(self, visible=progress, log=log)
         return self
 
-    def request_stop(self) -> bool:
+    def request_stop(self, *, after_epoch: bool = False) -> bool:
         """Ask a training, in whatever process, to end at its next batch; the unfinished epoch is dropped.
 
-        Returns
-        -------
-        bool
-            Whether a training was there to be asked.
+        With `after_epoch` it ends when its epoch is finished and kept. Return whether one was there to be asked.
         """
         if holder(self.path) is None:
             return False
-        (self.path / files.STOP).touch()
+        (self.path / (files.PAUSE if after_epoch else files.STOP)).touch()
         return True
 
     # -- using what it has learned -------------------------------------------------------------------
