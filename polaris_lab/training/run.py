@@ -12,7 +12,7 @@ from polaris_lab.config import SCHEMA, fingerprint, read_json, write_json
 from polaris_lab.training import folder as files
 from polaris_lab.training.describe import describe, html_table
 from polaris_lab.training.lock import holder
-from polaris_lab.training.records import EpochRecord, best_record, is_finished
+from polaris_lab.training.records import EpochRecord, best_record
 from polaris_lab.training.settings import TrainingConfig, decisive
 
 if TYPE_CHECKING:
@@ -219,14 +219,7 @@ class Run:
     @property
     def state(self) -> str:
         """What the run is doing: "new", "running", "stopped" (it can go on), "finished" or "failed"."""
-        if holder(self.path) is not None:
-            return "running"
-        if (self.path / files.FAILURE).exists():
-            return "failed"
-        history = self.history()
-        if is_finished(self.config, history):
-            return "finished"
-        return "stopped" if history else "new"
+        return files.state_of(self.path, self.config, self.history)
 
     @property
     def failure(self) -> str | None:
