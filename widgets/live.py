@@ -107,8 +107,7 @@ class Curve:
 
     def _columns(self, records: tuple) -> dict[str, Any]:
         """Return further records as columns of the data source."""
-        table = history_table(records)
-        columns = {name: table[name].to_numpy() for name in HISTORY_COLUMNS}
+        columns = _columns(records)
         for name in SMOOTHED:
             values = columns[name]
             if name == "accuracy":
@@ -116,7 +115,7 @@ class Curve:
             else:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     columns[f"{name}_smooth"] = 10 ** self._smoothers[name].add(np.log10(values))
-        columns["run"] = np.full(len(table), self.name, dtype=object)
+        columns["run"] = np.full(len(records), self.name, dtype=object)
         return columns
 
     def _mark(self) -> None:
@@ -243,6 +242,23 @@ class LiveHistory:
         for figure in self.figures:
             for tool in figure.hover:
                 tool.renderers = figure.select(name="points")
+
+
+def _columns(records: tuple) -> dict[str, np.ndarray]:
+    """Return records as columns: what :func:`widgets.curves.history_table` gives, fast for a single record."""
+    if len(records) > 1:
+        table = history_table(records)
+        return {name: table[name].to_numpy() for name in HISTORY_COLUMNS}
+    rows = {
+        "epoch": [record.epoch + 1.0 for record in records],
+        "training": [record.training_loss**0.5 for record in records],
+        "validation": [record.validation_loss**0.5 for record in records],
+        "accuracy": [100.0 * record.validation_accuracy for record in records],
+        "learning_rate": [record.learning_rate for record in records],
+        "images_per_second": [record.images_per_second for record in records],
+        "best": [bool(record.best) for record in records],
+    }
+    return {name: np.array(values, dtype=bool if name == "best" else float) for name, values in rows.items()}
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -46,7 +46,6 @@ class TrainingForm:
         self._result: Path | Exception | None = None
         self._make_fields()
         self.find(dataset)
-        self._say("info", "", "")
 
     def _make_fields(self) -> None:
         from polaris_lab.models.presets.registry import preset_names
@@ -73,7 +72,7 @@ class TrainingForm:
         again = pmui.Button(label="Look again", icon="refresh", variant="text")
         self._make.on_click(lambda _event: self.make())
         again.on_click(lambda _event: self.find())
-        self._state = pmui.Alert(title="", object="", severity="info", margin=10, **wide)
+        self._state = pmui.Alert(title="", object="", severity="info", margin=10, visible=False, **wide)
         self._lines = parts.CodeLines("")
         for field in (self.dataset, self.preset, self.settings, self.epochs, self.batch_size, self.learning_rate,
                       self.seed, self.name):  # fmt: skip

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from widgets import live
 from widgets.live import LiveHistory
 
 
@@ -107,3 +108,11 @@ def test_several_runs_have_colours_and_marks_of_their_own(curves, record):
     curves.keep(1)
     assert [r.visible for r in scatters] == [True, False, False]
     assert all(scatter in curves.figures[1].hover[0].renderers for scatter in scatters)
+
+
+def test_one_record_gives_the_columns_of_a_table(record):
+    rows = tuple(record(i, training_loss=0.1 / (i + 1), best=i == 0) for i in range(3))
+    whole = live._columns(rows)
+    for number, row in enumerate(rows):
+        for name, values in live._columns((row,)).items():
+            assert values.tolist() == whole[name][number : number + 1].tolist()
