@@ -1,115 +1,269 @@
-"""Figures that grow: Bokeh figures over a data source, so that only new points travel to the browser."""
+"""Figures that grow: Bokeh figures over data sources, so that only new points travel to the browser."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from widgets import style
 from widgets.curves import HISTORY_COLUMNS, history_table
 
+SMOOTHED = ("training", "validation", "accuracy")
+"""Columns that may be smoothed; errors are smoothed in their logarithm."""
+
+MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex")
+"""Of the runs, in order: they tell the curves apart without colour."""
+
+MOST = len(MARKERS)
+"""Runs that are drawn at once, at most."""
+
 _HOVER = [
+    ("run", "@run"),
     ("epoch", "@epoch{0}"),
     ("training", "@training{0.0000} dex"),
     ("validation", "@validation{0.0000} dex"),
     ("within 0.3 dex", "@accuracy{0.0} %"),
     ("learning rate", "@learning_rate{0.0e+0}"),
+    ("speed", "@images_per_second{0.0} images/s"),
 ]
 
 
-class LiveHistory:
-    """The curves of one training, fed with epoch records as they come.
+class Smoother:
+    """A running mean that forgets: weight w for what was, 1 - w for what comes, without a bias to the first value.
+
+    A value that is not a number is left out, and stays a gap.
+
+    Examples
+    --------
+    >>> Smoother(0.5).add([4.0, 1.0, 1.0]).round(2).tolist()
+    [4.0, 2.0, 1.43]
+    """
+
+    def __init__(self, weight: float) -> None:
+        self._weight, self._sum, self._share = weight, 0.0, 0.0
+
+    def add(self, values: Any) -> np.ndarray:
+        """Return the means after each of these further values."""
+        means = np.full(len(values), np.nan)
+        for place, value in enumerate(values):
+            if np.isfinite(value):
+                self._sum = self._weight * self._sum + (1 - self._weight) * value
+                self._share = self._weight * self._share + (1 - self._weight)
+                means[place] = self._sum / self._share
+        return means
+
+
+class Curve:
+    """One run on the figures: its points, raw and smoothed.
 
     Attributes
     ----------
-    figures : list of bokeh.plotting.figure
-        Errors, accuracy and learning rate against the epoch.
+    source, best : bokeh ColumnDataSource
+        All epochs, and the one whose weights are kept.
     """
 
-    def __init__(self):
+    def __init__(self, name: str = "", smoothing: float = 0.0):
         from bokeh.models import ColumnDataSource
 
-        empty = history_table([])
-        self._source = ColumnDataSource({name: empty[name].to_numpy() for name in HISTORY_COLUMNS})
-        self._best = ColumnDataSource({"epoch": [], "validation": []})
-        self.figures = [self._errors(), self._accuracy(), self._learning_rate()]
+        self.name = name
+        self._records: tuple = ()
+        self._smoothing = smoothing
+        self._start()
+        self.source = ColumnDataSource(self._columns(()))
+        self.best = ColumnDataSource({"epoch": [], "validation": []})
 
-    @property
-    def epochs(self) -> list[float]:
-        """Epochs that are drawn."""
-        return list(self._source.data["epoch"])
-
-    @property
-    def best_epoch(self) -> list[float]:
-        """The epoch marked as best, in a list that is empty before the first."""
-        return list(self._best.data["epoch"])
+    def _start(self) -> None:
+        self._smoothers = {name: Smoother(self._smoothing) for name in SMOOTHED}
 
     def show(self, records: tuple) -> int:
         """Draw these records, sending only what is new; return how many points were sent.
 
-        A history that is not the continuation of the one on screen (another run, or a run made anew) is
-        drawn afresh.
+        A history that is not the continuation of the one on screen (another run, or a run made anew) is drawn
+        afresh.
         """
+        count = len(self._records)
+        if count > len(records) or (count and not _same(self._records[-1], records[count - 1])):
+            return self._redraw(records)
+        fresh = records[count:]
+        if fresh:
+            self.source.stream(self._columns(fresh))
+        self._records = records
+        self._mark()
+        return len(fresh)
+
+    def smooth(self, weight: float) -> None:
+        """Smooth with another weight; the raw points stay what they are."""
+        if weight != self._smoothing:
+            self._smoothing = weight
+            self._redraw(self._records)
+
+    def _redraw(self, records: tuple) -> int:
+        self._start()
+        self.source.data = self._columns(records)
+        self._records = records
+        self._mark()
+        return len(records)
+
+    def _columns(self, records: tuple) -> dict[str, Any]:
+        """Return further records as columns of the data source."""
+        columns = _columns(records)
+        for name in SMOOTHED:
+            values = columns[name]
+            if name == "accuracy":
+                columns[f"{name}_smooth"] = self._smoothers[name].add(values)
+            else:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    columns[f"{name}_smooth"] = 10 ** self._smoothers[name].add(np.log10(values))
+        columns["run"] = np.full(len(records), self.name, dtype=object)
+        return columns
+
+    def _mark(self) -> None:
+        """Mark the epoch whose weights are kept."""
+        record = next((record for record in reversed(self._records) if record.best), None)
+        rows = [] if record is None else [record]
+        best = {
+            "epoch": [float(r.epoch + 1) for r in rows],
+            "validation": [float(np.sqrt(r.validation_loss)) for r in rows],
+        }
+        if {name: list(values) for name, values in self.best.data.items()} != best:
+            self.best.data = best
+
+
+class LiveHistory:
+    """The curves of one training or of several, fed with epoch records as they come.
+
+    Attributes
+    ----------
+    figures : list of bokeh.plotting.figure
+        Errors, accuracy, learning rate and speed against the epoch.
+    curves : list of Curve
+        Of the runs, in the order of their colours.
+    """
+
+    def __init__(self) -> None:
+        self.figures = [
+            _figure("Error of log₁₀ n", "RMS error [dex]", log=True),
+            _figure("Validation accuracy", "pixels within 0.3 dex [%]"),
+            _figure("Learning rate", "learning rate", log=True),
+            _figure("Speed", "images per second [1/s]"),
+        ]
+        self.curves: list[Curve] = []
+        self._raw: list[Any] = []
+        self._smooth: list[Any] = []
+        self._all: list[list[Any]] = []
+        self._smoothing = 0.0
+        self._add()
+        for figure in self.figures:
+            _finish(figure)
+
+    @property
+    def epochs(self) -> list[float]:
+        """Epochs of the first run that are drawn."""
+        return list(self.curves[0].source.data["epoch"])
+
+    @property
+    def best_epoch(self) -> list[float]:
+        """The epoch of the first run marked as best, in a list that is empty before the first."""
+        return list(self.curves[0].best.data["epoch"])
+
+    def show(self, records: tuple, *, place: int = 0, name: str = "") -> int:
+        """Draw the records of one of the runs; return how many points were sent."""
+        while len(self.curves) <= place:
+            self._add()
+        curve = self.curves[place]
+        if curve.name != name:
+            curve.name = name
+            curve.show(())
+        for renderer in self._all[place]:
+            renderer.visible = self._visible(renderer)
+        return curve.show(records)
+
+    def keep(self, count: int) -> None:
+        """Hide all runs after the first `count`."""
+        for place in range(count, len(self.curves)):
+            self.curves[place].show(())
+            for renderer in self._all[place]:
+                renderer.visible = False
+
+    def smooth(self, weight: float) -> None:
+        """Draw smoothed curves over pale raw ones; 0 draws the raw ones alone."""
+        self._smoothing = weight
+        for curve in self.curves:
+            curve.smooth(weight)
+        for renderer in self._smooth:
+            renderer.visible = self._visible(renderer)
+        self._pale()
+
+    def _visible(self, renderer: Any) -> bool:
+        return self._smoothing > 0 or renderer not in self._smooth
+
+    def _pale(self) -> None:
+        for renderer in self._raw:
+            renderer.glyph.line_alpha = 0.3 if self._smoothing else 1.0
+
+    def _add(self) -> None:
+        """Give one more run its lines and marks, in a colour of its own."""
+        place = len(self.curves)
+        colour, marker = style.SERIES[place % len(style.SERIES)], MARKERS[place % MOST]
+        curve = Curve(smoothing=self._smoothing)
+        errors, accuracy, rate, speed = self.figures
+        words = (lambda text: {"legend_label": text}) if place == 0 else (lambda text: {})
+        line = {"source": curve.source, "line_width": 2, "color": colour}
+        smooth = {**line, "line_width": 3}
+        dots = {"source": curve.source, "size": 4, "color": colour, "marker": marker, "name": "points"}
+        raw = [
+            errors.line("epoch", "training", line_dash="dashed", **line, **words("training")),
+            errors.line("epoch", "validation", **line, **words("validation")),
+            accuracy.line("epoch", "accuracy", **line),
+        ]
+        over = [
+            errors.line("epoch", "training_smooth", line_dash="dashed", **smooth),
+            errors.line("epoch", "validation_smooth", **smooth),
+            accuracy.line("epoch", "accuracy_smooth", **smooth),
+        ]
+        others = [
+            errors.scatter("epoch", "validation", **dots),
+            errors.scatter("epoch", "validation", source=curve.best, size=12, color=colour, marker=marker,
+                           line_color=style.NEUTRAL, line_width=2, **words("best so far")),
+            accuracy.scatter("epoch", "accuracy", **dots),
+            rate.step("epoch", "learning_rate", mode="center", **line),
+            rate.scatter("epoch", "learning_rate", **dots),
+            speed.line("epoch", "images_per_second", **line),
+            speed.scatter("epoch", "images_per_second", **dots),
+        ]  # fmt: skip
+        self.curves.append(curve)
+        self._raw += raw
+        self._smooth += over
+        self._all.append([*raw, *over, *others])
+        for renderer in over:
+            renderer.visible = self._smoothing > 0
+        self._pale()
+        for figure in self.figures:
+            for tool in figure.hover:
+                tool.renderers = figure.select(name="points")
+
+
+def _columns(records: tuple) -> dict[str, np.ndarray]:
+    """Return records as columns: what :func:`widgets.curves.history_table` gives, fast for a single record."""
+    if len(records) > 1:
         table = history_table(records)
-        drawn = self.epochs
-        if (
-            len(table) < len(drawn)
-            or list(table["epoch"][: len(drawn)]) != drawn
-            or not self._continues(table)
-        ):
-            self._source.data = _columns(table)
-            sent = len(table)
-        else:
-            fresh = table.iloc[len(drawn) :]
-            sent = len(fresh)
-            if sent:
-                self._source.stream(_columns(fresh))
-        best = table[table["best"].astype(bool)].tail(1)
-        if list(best["epoch"]) != self.best_epoch or list(best["validation"]) != list(
-            self._best.data["validation"]
-        ):
-            self._best.data = {"epoch": list(best["epoch"]), "validation": list(best["validation"])}
-        return sent
-
-    def _continues(self, table: pd.DataFrame) -> bool:
-        """Whether the last point on screen is the same in the table."""
-        count = len(self._source.data["epoch"])
-        if not count:
-            return True
-        last, same = self._source.data["training"][-1], table["training"].iloc[count - 1]
-        return bool(last == same or (last != last and same != same))
-
-    def _errors(self) -> Any:
-        figure = _figure("Error of log₁₀ n", "RMS error [dex]", log=True)
-        figure.line("epoch", "training", source=self._source, color=style.BLUE, line_dash="dashed", line_width=2, legend_label="training")  # fmt: skip
-        figure.line("epoch", "validation", source=self._source, color=style.VERMILION, line_width=2, legend_label="validation")  # fmt: skip
-        figure.scatter(
-            "epoch", "validation", source=self._source, color=style.VERMILION, size=4, name="points"
-        )
-        figure.scatter("epoch", "validation", source=self._best, color=style.VERMILION, size=11, line_color="white", line_width=2, legend_label="best so far")  # fmt: skip
-        return _finish(figure)
-
-    def _accuracy(self) -> Any:
-        figure = _figure("Validation accuracy", "pixels within 0.3 dex [%]")
-        figure.line("epoch", "accuracy", source=self._source, color=style.GREEN, line_width=2)
-        figure.scatter("epoch", "accuracy", source=self._source, color=style.GREEN, size=4, name="points")
-        return _finish(figure)
-
-    def _learning_rate(self) -> Any:
-        figure = _figure("Learning rate", "learning rate", log=True)
-        figure.step(
-            "epoch", "learning_rate", source=self._source, color=style.PURPLE, line_width=2, mode="center"
-        )
-        figure.scatter(
-            "epoch", "learning_rate", source=self._source, color=style.PURPLE, size=4, name="points"
-        )
-        return _finish(figure)
+        return {name: table[name].to_numpy() for name in HISTORY_COLUMNS}
+    rows = {
+        "epoch": [record.epoch + 1.0 for record in records],
+        "training": [record.training_loss**0.5 for record in records],
+        "validation": [record.validation_loss**0.5 for record in records],
+        "accuracy": [100.0 * record.validation_accuracy for record in records],
+        "learning_rate": [record.learning_rate for record in records],
+        "images_per_second": [record.images_per_second for record in records],
+        "best": [bool(record.best) for record in records],
+    }
+    return {name: np.array(values, dtype=bool if name == "best" else float) for name, values in rows.items()}
 
 
-def _columns(table: pd.DataFrame) -> dict[str, Any]:
-    """Return a table as the columns of a data source."""
-    return {name: table[name].to_numpy() for name in HISTORY_COLUMNS}
+def _same(first: Any, second: Any) -> bool:
+    """Whether two records are one; a loss that is not a number equals itself."""
+    return first is second or repr(first) == repr(second)
 
 
 def _figure(title: str, label: str, *, log: bool = False) -> Any:
@@ -122,8 +276,8 @@ def _figure(title: str, label: str, *, log: bool = False) -> Any:
         x_axis_label="epoch",
         y_axis_label=label,
         y_axis_type="log" if log else "linear",
-        x_range=DataRange1d(range_padding=0.04, default_span=10, min_interval=1),
-        y_range=DataRange1d(range_padding=0.08, default_span=1),
+        x_range=DataRange1d(range_padding=0.04, default_span=10, min_interval=1, only_visible=True),
+        y_range=DataRange1d(range_padding=0.08, default_span=1, only_visible=True),
         height=300,
         min_width=300,
         sizing_mode="stretch_width",

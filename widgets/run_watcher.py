@@ -25,7 +25,7 @@ WORKER_LOG = "worker.log"
 _WORKERS: dict[Path, subprocess.Popen] = {}
 """Workers that this process started: kept to learn their exit status. The run folder tells everything else."""
 
-BUSY = ("starting", "running", "stopping")
+BUSY = ("starting", "running", "pausing", "stopping")
 """States in which a process works on the run."""
 
 
@@ -34,7 +34,7 @@ class Snapshot:
     """One look at a run: all that a page shows, and nothing else."""
 
     status: str = "missing"
-    """missing, empty, broken, new, starting, running, stopping, stopped, finished or failed."""
+    """missing, empty, broken, new, starting, running, pausing, paused, stopping, stopped, finished or failed."""
     message: str = ""
     """What that means and what to do, in a sentence or two."""
     name: str = ""
@@ -52,12 +52,17 @@ class Snapshot:
     @property
     def can_start(self) -> bool:
         """Whether a worker may take up this run."""
-        return self.status in ("new", "stopped", "failed")
+        return self.status in ("new", "paused", "stopped", "failed")
+
+    @property
+    def can_pause(self) -> bool:
+        """Whether there is a training that may end after its epoch."""
+        return self.status == "running"
 
     @property
     def can_cancel(self) -> bool:
         """Whether there is a training to stop."""
-        return self.status == "running"
+        return self.status in ("running", "pausing")
 
     @property
     def seconds_left(self) -> float | None:
@@ -77,6 +82,8 @@ MESSAGES = {
     "new": "Ready. Press Start to train it here; closing this page does not stop a training.",
     "starting": "Starting the worker. The first epoch takes longest to appear.",
     "running": "Training. Closing or reloading this page does not stop it.",
+    "pausing": "Pausing when this epoch is finished and kept. Stop ends it at the next batch instead.",
+    "paused": "Paused after an epoch: nothing is lost, and no process waits. Press Resume to go on where it was.",
     "stopping": "Stopping at the next batch. The unfinished epoch is repeated when you resume.",
     "stopped": "Stopped. Finished epochs are kept; press Resume to go on where it was.",
     "finished": "Finished. The weights of the best epoch are kept in the run folder.",
@@ -107,6 +114,7 @@ class RunWatcher:
         self.path = Path(path).expanduser().resolve()
         self._open_run = open_run
         self._run: Any = None
+        self._tail: Any = None
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._last = Snapshot()
 
@@ -117,7 +125,9 @@ class RunWatcher:
             return self._without_run()
         try:
             if self._changed("run.json") or self._run is None:
-                self._run = self._open_run(self.path)
+                from polaris_lab.training import HistoryTail
+
+                self._run, self._tail = self._open_run(self.path), HistoryTail(self.path)
                 self._stamps.pop("history.jsonl", None)
             self._read_history()
             status = self._status()
@@ -141,6 +151,15 @@ class RunWatcher:
             raise ValueError(f"{self.path.name}: expected a run that waits, got one that is {seen.status}")
         _WORKERS[self.path] = start_worker(self.path)
 
+    def pause(self) -> None:
+        """Ask the training to end when its epoch is finished, whoever runs it."""
+        seen = self.look()
+        if not seen.can_pause:
+            raise ValueError(
+                f"{self.path.name}: expected a training to pause, got a run that is {seen.status}"
+            )
+        self._run.request_stop(after_epoch=True)
+
     def cancel(self) -> None:
         """Ask the training to stop at its next batch, whoever runs it."""
         seen = self.look()
@@ -152,26 +171,30 @@ class RunWatcher:
 
     def _status(self) -> str:
         """Reduce what the run, its stop file and our worker say to one word."""
-        state = self._run.state
+        from polaris_lab.training import folder
+
+        state = folder.state_of(self.path, self._run.config, lambda: self._last.records)
         worker = _WORKERS.get(self.path)
         if state == "running":
             if worker is not None and worker.poll() is not None:
                 del _WORKERS[self.path]  # ours has ended and somebody else trains
-            return "stopping" if (self.path / "stop").exists() else "running"
+            if (self.path / folder.STOP).exists():
+                return "stopping"
+            return "pausing" if (self.path / folder.PAUSE).exists() else "running"
         if worker is not None:
             code = worker.poll()
             if code is None:
-                return "stopping" if self._last.status in ("running", "stopping") else "starting"
+                return "stopping" if self._last.status in BUSY[1:] else "starting"
             if code != 0 and state != "finished":
                 return "failed"
-        return state
+        return "paused" if state == "stopped" and (self.path / folder.PAUSE).exists() else state
 
     def _read_history(self) -> None:
         """Read the records if their file changed; a half-written last line waits for the next look."""
         if not self._changed("history.jsonl"):
             return
         try:
-            records = tuple(self._run.history())
+            records = self._tail.read()
         except ValueError as error:
             self._stamps.pop("history.jsonl", None)
             logger.debug("history of %s not readable yet: %s", self.path, error)

@@ -6,11 +6,14 @@ in a callback reaches the person at the screen as a notification, not only the l
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import html
 import logging
 import os
 import socket
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,62 @@ const page = Bokeh.documents[0].roots().find(root => root.data && "sidebar_open"
 if (page && window.innerWidth < 600) page.data.sidebar_open = false
 """
 """On a telephone the side bar lies over the page: it opens when it is asked for."""
+
+_KEEP_THEME = """
+const page = Bokeh.documents[0].roots().find(root => root.data && "dark_theme" in root.data)
+const key = "polaris-lab-dark"
+if (page) {
+  const kept = localStorage.getItem(key)
+  if (kept !== null && page.data.dark_theme !== (kept === "1")) page.data.dark_theme = kept === "1"
+  page.data.properties.dark_theme.change.connect(() => localStorage.setItem(key, page.data.dark_theme ? "1" : "0"))
+}
+"""
+"""Light or dark, once chosen, holds on every page of this server."""
+
+_COME_BACK = """
+const again = async () => {
+  try { if ((await fetch(location.href, {cache: "no-store"})).ok) return location.reload() } catch (error) {}
+  setTimeout(again, 2000)
+}
+setTimeout(again, 2000)
+"""
+"""When the server is gone, ask for it; when it is back, load the page: its state stands in the address."""
+
+_BAR_STYLE = """
+nav { display: flex; flex-wrap: wrap; gap: 2px 18px; font-family: inherit; font-size: 14px; }
+nav a { color: inherit; padding: 2px 0; text-decoration: none; border-bottom: 2px solid transparent; }
+nav a:hover, nav a:focus-visible { border-bottom-color: currentColor; }
+nav a[aria-current] { font-weight: 600; border-bottom-color: currentColor; }
+"""
+
+Link = tuple[str, str, bool]
+"""Words, address, and whether it is this page's own."""
+
+_BESIDE: contextvars.ContextVar[Sequence[Link]] = contextvars.ContextVar("beside", default=())
+
+
+@contextlib.contextmanager
+def beside(links: Sequence[Link]) -> Iterator[None]:
+    """Give the pages that are made inside this block a bar with links to the pages served beside them."""
+    token = _BESIDE.set(tuple(links))
+    try:
+        yield
+    finally:
+        _BESIDE.reset(token)
+
+
+def _bar() -> list[Any]:
+    """Return the bar between pages, nothing where a page stands alone."""
+    import panel as pn
+
+    links = "".join(
+        f'<a href="{html.escape(address)}"{" aria-current=page" if own else ""}>{html.escape(words)}</a>'
+        for words, address, own in _BESIDE.get()
+    )
+    if not links:
+        return []
+    words = f'<nav aria-label="Dashboards">{links}</nav>'
+    return [pn.pane.HTML(words, stylesheets=[_BAR_STYLE], sizing_mode="stretch_width", margin=(4, 10))]
 
 
 def notify_user(error: Exception) -> None:
@@ -60,8 +119,11 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     import panel as pn  # isort: skip
 
     pn.extension(notifications=True, exception_handler=notify_user)
-    pn.config.disconnect_notification = "The server has stopped. Start it again, then reload this page."
-    head = [pmui.Typography(purpose, variant="body1", sizing_mode="stretch_width")] if purpose else []
+    pn.config.disconnect_notification = (
+        "The server has stopped. Start it again with the same --port: this page comes back by itself."
+    )
+    head = _bar()
+    head += [pmui.Typography(purpose, variant="body1", sizing_mode="stretch_width")] if purpose else []
     shown = pmui.Page(
         title=title,
         sidebar=list(sidebar),
@@ -76,7 +138,9 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
         from bokeh.models import CustomJS
 
-        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_CLOSE_WHERE_NARROW))
+        for code in (_CLOSE_WHERE_NARROW, _KEEP_THEME):
+            pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
+        pn.state.curdoc.js_on_event("connection_lost", CustomJS(code=_COME_BACK))
     return shown
 
 
@@ -99,7 +163,7 @@ def serve(
     origins: Sequence[str] = (),
     show: bool = False,
     start: bool = True,
-    warm: bool = True,
+    warm: bool | str = True,
 ) -> Any:
     """Serve pages in the browser until Ctrl-C, by default to this machine only.
 
@@ -119,8 +183,9 @@ def serve(
         Whether to open the browser.
     start : bool
         Whether to serve now; without, the server is returned for the caller to start.
-    warm : bool
-        Whether to make each page once before, so that the first visitor does not wait for imports.
+    warm : bool or str
+        Whether to make each page once before, so that the first visitor does not wait for imports; the name of one
+        page makes only that.
 
     Returns
     -------
@@ -155,8 +220,10 @@ def serve(
         show=False,
         start=False,
         verbose=False,
-        warm=warm,
+        warm=warm is True,
     )
+    if isinstance(warm, str):
+        pages[warm]()
     addresses = [f"http://{address}:{port}/{name}" for name in pages]
     for url in addresses:
         print(url, flush=True)

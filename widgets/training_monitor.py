@@ -1,9 +1,8 @@
-"""Watch a training live, start and cancel it: :class:`TrainingMonitor`."""
+"""Watch trainings live, start, pause, resume and stop them, compare them: :class:`TrainingMonitor`."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,67 +10,36 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import live, run_watcher, shell
+from widgets import example_view, live, monitor_words, parts, run_watcher, shell, training_form, workspace
 
 PERIOD_MS = 400
-"""Time between two looks at the run folder [ms]."""
+"""Time between two looks at the run folders [ms]."""
 
 SCAN_MS = 3000
 """Time between two looks for new runs [ms]."""
 
-PURPOSE = "Watch a training as it goes, start it, stop it and take it up again."
+TITLE = "Training monitor"
 
-_STYLE = """
-:host { font-family: inherit; }
-.numbers { display: flex; flex-wrap: wrap; gap: 8px 32px; margin: 0; }
-.numbers div { min-width: 92px; }
-dt { font-size: 13px; opacity: 0.8; }
-dd { font-size: 21px; margin: 2px 0 0; font-variant-numeric: tabular-nums; white-space: nowrap; }
-pre { margin: 0; padding: 8px 10px; border: 1px solid rgba(128, 128, 128, 0.5); border-radius: 4px;
-      white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; }
-"""
-
-_COPY = """
-const text = new DOMParser().parseFromString(code.text, "text/html").body.textContent
-const plain = text.includes("<pre") ? new DOMParser().parseFromString(text, "text/html").body.textContent : text
-navigator.clipboard.writeText(plain.trim())
-"""
-
-HELP = """
-**Reading the curves.** The error is the root mean square of log₁₀(predicted / true density): 0.3 dex is a factor
-of 2. *Training* is measured on the patches the network learns from, *validation* on gas it never saw: when
-validation rises while training still falls, it learns by heart. The dot marks the epoch whose weights are kept.
-
-**Whoever trains.** The page reads the run's folder. A training started in a notebook or with
-**polaris-lab train RUN** shows here too, and Cancel stops it at its next batch.
-"""
-
-_WORDS = {"new": "ready", "empty": "no run yet"}
-"""States that a reader would not know by their name."""
-
-_MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*_[]#~|!"})
-"""Characters that Markdown takes as marks, as HTML writes them."""
-
-_SEVERITY = {
-    "missing": "warning",
-    "broken": "error",
-    "failed": "error",
-    "finished": "success",
-    "stopped": "warning",
-    "stopping": "warning",
-}
+PURPOSE = "Watch trainings as they go, start, pause, resume and stop them, and compare them."
 
 
 class TrainingMonitor(pn.viewable.Viewer):
-    """Live curves of one run, with start and cancel.
+    """Live curves of one run, or of several, with start, pause, resume and stop.
 
-    The state belongs to the run folder, so it does not matter who trains it (a notebook, the command line, this
+    The state belongs to the run folders, so it does not matter who trains (a notebook, the command line, this
     page) nor how often the page is opened or reloaded. In a notebook loop call :meth:`refresh` after each epoch.
 
     Parameters
     ----------
     run_path : str or Path
-        A run folder, as `lab.Run.create` makes it. It may be missing or vanish: the page says what to do.
+        A run folder, as `lab.Run.create` makes it: the one that the buttons act on. It may be missing or vanish:
+        the page says what to do.
+    beside : sequence of str or Path
+        Further runs whose curves are drawn too, and whose settings are compared; at most five.
+    workspace_folder : str or Path, optional
+        With it the page offers to make new runs there.
+    dataset : str
+        The training set that the form for new runs begins with.
 
     Examples
     --------
@@ -81,6 +49,8 @@ class TrainingMonitor(pn.viewable.Viewer):
     """
 
     run_path = param.ClassSelector(class_=(str, Path), doc="The run folder.")
+    beside = param.List([], doc="Further run folders.")
+    smoothing = param.Number(0.0, bounds=(0, 0.99), doc="Weight of what was in the running mean; 0 is none.")
     snapshot = param.Parameter(
         run_watcher.Snapshot(), precedence=-1, doc="How the run stood at the last look."
     )
@@ -89,100 +59,189 @@ class TrainingMonitor(pn.viewable.Viewer):
         self,
         run_path: str | Path,
         *,
+        beside: Sequence[str | Path] = (),
+        workspace_folder: str | Path | None = None,
+        dataset: str = "",
         open_run: Callable[[Path], Any] = run_watcher.open_run,
         **params: Any,
     ):
-        super().__init__(run_path=run_path, **params)
+        super().__init__(run_path=run_path, beside=_checked(beside), **params)
         self._open_run = open_run
-        self._watcher = run_watcher.RunWatcher(run_path, open_run=open_run)
         self._curves = live.LiveHistory()
-        self._start = pmui.Button(label="Start", icon="play_arrow", color="primary", variant="contained")
-        self._cancel = pmui.Button(label="Cancel", icon="stop", color="error", variant="outlined")
-        self._start.on_click(lambda _event: self.start())
-        self._cancel.on_click(lambda _event: self.cancel())
-        self._state = pmui.Alert(title="", object="", severity="info", margin=10, sizing_mode="stretch_width")
-        self._progress = pmui.LinearProgress(value=0, variant="determinate", sizing_mode="stretch_width")
-        self._numbers = pn.pane.HTML("", stylesheets=[_STYLE], sizing_mode="stretch_width")
-        self._code = pn.pane.HTML(_code_html(self.code()), stylesheets=[_STYLE], sizing_mode="stretch_width")
-        self._hint = pmui.Typography("The curves appear here with the first epoch.", variant="body2")
-        self._plots = [
-            pn.pane.Bokeh(figure, sizing_mode="stretch_width", min_width=300)
-            for figure in self._curves.figures
-        ]
+        self._compared: Any = None
+        self._form = None
+        if workspace_folder is not None:
+            self._form = training_form.TrainingForm(workspace_folder, on_made=self._made, dataset=dataset)
+        self.on_made: Callable[[Path], Any] | None = None
+        self._make_parts()
         self._view = self._build()
-        self.refresh()
+        self._watch_runs()
 
-    def _build(self) -> Any:
-        """Put the parts together, once."""
-        copy = pmui.Button(label="Copy", icon="content_copy", variant="text", width=90)
-        copy.js_on_click(args={"code": self._code}, code=_COPY)
-        curves = pn.FlexBox(
-            *(pn.Column(plot, styles={"flex": "1 1 300px", "min-width": "0"}) for plot in self._plots),
-            sizing_mode="stretch_width",
-        )
-        return pmui.Column(
-            self._state,
-            pmui.Row(self._start, self._cancel),
-            self._progress,
-            self._numbers,
-            self._hint,
-            curves,
-            pmui.Typography("The same in a notebook", variant="body2"),
-            pmui.Row(self._code, copy, sizing_mode="stretch_width"),
-            sizing_mode="stretch_width",
-        )
+    # -- derived -------------------------------------------------------------------------------------
 
     def code(self) -> str:
         """Return the Python lines that give this view in a notebook."""
-        return f'from widgets import TrainingMonitor\nTrainingMonitor("{Path(self.run_path).as_posix()}")'
+        return monitor_words.code(self.run_path, self.beside, self.smoothing)
 
     def start(self) -> None:
         """Train or resume the run in a worker process of its own."""
-        self._watcher.start()
+        self._watchers[0].start()
+        self.refresh()
+
+    def pause(self) -> None:
+        """Ask the training to end when its epoch is finished, whoever runs it."""
+        self._watchers[0].pause()
         self.refresh()
 
     def cancel(self) -> None:
         """Ask the training to stop at its next batch, whoever runs it."""
-        self._watcher.cancel()
+        self._watchers[0].cancel()
         self.refresh()
 
     def refresh(self) -> run_watcher.Snapshot:
-        """Look at the run folder and show what changed; return what was seen."""
-        seen = self._watcher.look()
-        sent = self._curves.show(seen.records)
-        if seen != self.snapshot or not self._state.title:
-            self.snapshot = seen
+        """Look at the run folders and show what changed; return what was seen of the first."""
+        seen = [watcher.look() for watcher in self._watchers]
+        sent = sum(
+            self._curves.show(each.records, place=place, name=each.name) for place, each in enumerate(seen)
+        )
+        if seen != self._seen:
+            self._seen, self.snapshot = seen, seen[0]
             self._show(seen)
+        self._examples.look(self._watchers[0].path)
+        if self._form is not None:
+            self._form.look()
         if sent:
             pn.io.push_notebook(*self._plots)  # in a notebook; does nothing on a served page
-        return seen
+        return seen[0]
 
-    @param.depends("run_path", watch=True)
-    def _change_run(self) -> None:
-        """Turn to another run."""
-        self._watcher = run_watcher.RunWatcher(self.run_path, open_run=self._open_run)
-        self._code.object = _code_html(self.code())
+    # -- what changes --------------------------------------------------------------------------------
+
+    @param.depends("run_path", "beside", watch=True)
+    def _watch_runs(self) -> None:
+        """Turn to other runs."""
+        own = Path(self.run_path).expanduser().resolve()
+        others = [Path(path).expanduser().resolve() for path in _checked(self.beside)]
+        paths = list(dict.fromkeys([own, *others]))
+        self._watchers = [run_watcher.RunWatcher(path, open_run=self._open_run) for path in paths]
+        self._seen: list[run_watcher.Snapshot] = []
+        self._examples.forget()
+        self._curves.keep(len(paths))
+        self._lines.show(self.code())
         self.refresh()
 
-    def _show(self, seen: run_watcher.Snapshot) -> None:
-        """Write one snapshot into the parts."""
+    @param.depends("smoothing", watch=True)
+    def _smooth(self) -> None:
+        self._curves.smooth(self.smoothing)
+        self._lines.show(self.code())
+        pn.io.push_notebook(*self._plots)
+
+    def _made(self, path: Path) -> None:
+        """Show a run that the form has made, and train it."""
+        self.run_path = path
+        self.start()
+        if self.on_made is not None:
+            self.on_made(path)
+
+    def _show(self, seen: list[run_watcher.Snapshot]) -> None:
+        """Write snapshots into the parts."""
+        first = seen[0]
         self._state.param.update(
-            title=f"{seen.name}: {_WORDS.get(seen.status, seen.status)}",
-            object=_plain(seen.message),  # the alert shows HTML
-            severity=_SEVERITY.get(seen.status, "info"),
+            title=f"{first.name}: {monitor_words.STATES.get(first.status, first.status)}",
+            object=parts.plain(first.message),  # the alert shows HTML
+            severity=monitor_words.SEVERITY.get(first.status, "info"),
         )
-        again = seen.status in ("stopped", "failed")
-        self._start.param.update(label="Resume" if again else "Start", disabled=not seen.can_start)
-        self._cancel.disabled = not seen.can_cancel
-        waiting = seen.status in ("starting", "stopping")
+        again = first.status in ("paused", "stopped", "failed")
+        self._start.param.update(label="Resume" if again else "Start", disabled=not first.can_start)
+        self._pause.disabled = not first.can_pause
+        self._cancel.disabled = not first.can_cancel
+        waiting = first.status in ("starting", "pausing", "stopping")
         self._progress.param.update(
-            value=round(100 * seen.done / seen.epochs) if seen.epochs else 0,
+            value=round(100 * first.done / first.epochs) if first.epochs else 0,
             variant="indeterminate" if waiting else "determinate",
         )
-        self._numbers.object = numbers(seen)
-        self._hint.visible = not seen.records and seen.status in ("new", *run_watcher.BUSY)
+        self._numbers.object = monitor_words.numbers(first)
+        drawn = any(each.records for each in seen)
+        self._hint.visible = not drawn and first.status in ("new", *run_watcher.BUSY)
         for plot in self._plots:
-            plot.visible = bool(seen.records)
+            plot.visible = drawn
+        self._smoothing.visible = drawn
+        self._table.param.update(
+            object=monitor_words.runs(seen) if len(seen) > 1 else "", visible=len(seen) > 1
+        )
+        self._compare(seen)
+
+    def _compare(self, seen: list[run_watcher.Snapshot]) -> None:
+        """Compare the settings of the runs that can be read, when one was added, ended or went on for a while."""
+        readable = [
+            watcher.path
+            for watcher, each in zip(self._watchers, seen, strict=True)
+            if each.status not in ("missing", "empty", "broken")
+        ]
+        state = [(each.name, each.status, each.done // 10) for each in seen]
+        if state == self._compared:
+            return
+        self._compared = state
+        words = ""
+        if len(readable) > 1:
+            try:
+                words = monitor_words.comparison([self._open_run(path) for path in readable])
+            except (OSError, ValueError, TypeError, KeyError) as error:  # a run that has just changed
+                words = f"<p>{parts.plain(str(error))}</p>"
+        self._comparison.param.update(object=words, visible=bool(words))
+        self._comparison_head.visible = bool(words)
+
+    # -- view ----------------------------------------------------------------------------------------
+
+    def _make_parts(self) -> None:
+        """Make what is shown, once."""
+        wide = {"sizing_mode": "stretch_width"}
+        sheets = [parts.STYLE, monitor_words.STYLE]
+        self._start = pmui.Button(label="Start", icon="play_arrow", color="primary", variant="contained")
+        self._pause = pmui.Button(label="Pause", icon="pause", variant="outlined")
+        self._cancel = pmui.Button(label="Stop", icon="stop", color="error", variant="outlined")
+        self._start.on_click(lambda _event: self.start())
+        self._pause.on_click(lambda _event: self.pause())
+        self._cancel.on_click(lambda _event: self.cancel())
+        self._state = pmui.Alert(title="", object="", severity="info", margin=10, **wide)
+        self._progress = pmui.LinearProgress(value=0, variant="determinate", **wide)
+        self._numbers, self._table, self._comparison = (
+            pn.pane.HTML("", stylesheets=sheets, **wide) for _ in range(3)
+        )
+        self._hint = pmui.Typography("The curves appear here with the first epoch.", variant="body2")
+        self._smoothing = pmui.FloatSlider.from_param(
+            self.param.smoothing, label="Smoothing of the curves", start=0.0, end=0.98, step=0.02, width=280
+        )
+        self._comparison_head = pmui.Typography("Settings that differ", variant="h6")
+        self._plots = [pn.pane.Bokeh(figure, min_width=300, **wide) for figure in self._curves.figures]
+        self._examples = example_view.ExampleView()
+        self._lines = parts.CodeLines("")
+
+    def _build(self) -> Any:
+        """Put the parts together, once."""
+        wide = {"sizing_mode": "stretch_width"}
+        curves = pn.FlexBox(*(_flexible(plot, 300) for plot in self._plots), **wide)
+        form = (
+            []
+            if self._form is None
+            else [pmui.Typography("Train a new network", variant="h6"), self._form.view]
+        )
+        return pmui.Column(
+            self._state,
+            pmui.Row(self._start, self._pause, self._cancel),
+            self._progress,
+            self._numbers,
+            self._table,
+            self._hint,
+            self._smoothing,
+            curves,
+            self._examples.view,
+            self._comparison_head,
+            self._comparison,
+            pmui.Typography("The same in a notebook", variant="body2"),
+            self._lines.view,
+            *form,
+            **wide,
+        )
 
     def watch(self, period_ms: int = PERIOD_MS) -> TrainingMonitor:
         """Refresh on a timer for as long as the visitor's page is open."""
@@ -193,105 +252,100 @@ class TrainingMonitor(pn.viewable.Viewer):
         return self._view
 
 
-def numbers(seen: run_watcher.Snapshot) -> str:
-    """Return the figures of a snapshot as a list in HTML; unknown ones are dashes."""
-    last = seen.records[-1] if seen.records else None
-    best = seen.best
-    entries = {
-        "epoch": f"{seen.done} of {seen.epochs}" if seen.epochs else "–",
-        "validation error": f"{last.validation_loss**0.5:.3f} dex" if last else "–",
-        "best": f"{best.validation_loss**0.5:.3f} dex" if best else "–",
-        "within 0.3 dex": f"{100 * last.validation_accuracy:.1f} %" if last else "–",
-        "learning rate": f"{last.learning_rate:.1e}" if last else "–",
-        "speed": f"{last.images_per_second:.3g} images/s" if last else "–",
-        "time left": duration(seen.seconds_left),
-    }
-    items = "".join(
-        f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>" for k, v in entries.items()
-    )
-    return f'<dl class="numbers">{items}</dl>'
+def _flexible(pane: Any, width: int) -> Any:
+    """Return a part that shares its row with others as long as each has this width [px]."""
+    return pn.Column(pane, styles={"flex": f"1 1 {width}px", "min-width": "0"})
 
 
-def duration(seconds: float | None) -> str:
-    """Return a time in the words of a clock.
-
-    Examples
-    --------
-    >>> [duration(s) for s in (None, 8.4, 75, 3700, 200000)]
-    ['–', '8 s', '1 min 15 s', '1 h 01 min', '2 d 7 h']
-    """
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+def _checked(beside: Sequence[str | Path]) -> list[str | Path]:
+    """Return the runs to draw beside the first, or raise ValueError if there are too many."""
+    if len(beside) > live.MOST - 1:
+        raise ValueError(
+            f"beside: expected at most {live.MOST - 1} further runs, got {len(beside)}; show fewer"
+        )
+    return list(beside)
 
 
-def _plain(text: str) -> str:
-    """Return a text so that neither Markdown nor HTML finds anything in it (a path, the words of a file)."""
-    return html.escape(text, quote=False).translate(_MARKS)
-
-
-def _code_html(code: str) -> str:
-    """Return Python lines as preformatted HTML that the keyboard can reach."""
-    return f'<pre tabindex="0" aria-label="Python code">{html.escape(code)}</pre>'
-
-
-def app(path: str | Path) -> Any:
-    """Return the page of one visitor: a run, or a choice among the runs of a workspace folder.
+def app(path: str | None = None, *, workspace_folder: str | Path = ".") -> Any:
+    """Return the page of one visitor: a run, a choice among the runs of a folder, and a form for new ones.
 
     Parameters
     ----------
-    path : str or Path
-        A run folder, or a folder that holds runs (at most three levels down). The chosen run stands in the
-        page's address (``?run=``), so that a reload or a shared link finds it again; runs that appear later
-        join the choice.
+    path : str, optional
+        Inside the workspace: a run folder, a folder that holds runs (at most three levels down), or a dataset to train
+        on; by default the workspace. The chosen runs stand in the page's address (``?run=``, ``&beside=``), so that a
+        reload or a shared link finds them again; runs that appear later join the choice.
+    workspace_folder : str or Path
+        The folder that the page may not leave.
     """
-    folder = Path(path).expanduser().resolve()
+    from polaris_lab.datasets.growing import is_dataset
+
+    root = Path(workspace_folder).expanduser().resolve()
+    try:
+        place = workspace.inside(root, path) if path else root
+    except ValueError as error:
+        alert = pmui.Alert(title="Not shown", object=parts.plain(str(error)), severity="error", margin=10)
+        return shell.page(TITLE, [pmui.Markdown(monitor_words.HELP)], [alert], purpose=PURPOSE)
+    dataset = place.relative_to(root).as_posix() if is_dataset(place) else ""
+    own = (place / "run.json").exists() or not (place.is_dir() or dataset)
+    folder = root if own or dataset else place
     runs = run_watcher.find_runs(folder)
-    monitor = TrainingMonitor(runs[0] if runs else folder)
-    sidebar: list[Any] = [_where(folder), pmui.Markdown(HELP)]
-    if runs != [folder]:
-        sidebar.insert(0, _choice(folder, monitor))
-    page = shell.page("Training monitor", sidebar, [monitor], purpose=PURPOSE)
+    shown = place if own else runs[0] if runs else folder
+    monitor = TrainingMonitor(shown, workspace_folder=root, dataset=dataset)
+    sidebar = [
+        *_choices(folder, monitor, shown),
+        pmui.Typography(monitor_words.where(folder), variant="body2"),
+    ]
+    page = shell.page(TITLE, [*sidebar, pmui.Markdown(monitor_words.HELP)], [monitor], purpose=PURPOSE)
+    if pn.state.location is not None:
+        pn.state.location.sync(monitor, ["smoothing"])
     monitor.watch()
     return page
 
 
-def _where(folder: Path) -> Any:
-    """Return the line that tells which folder is shown."""
-    text = f'Folder<br><span style="overflow-wrap: anywhere">{html.escape(str(folder))}</span>'
-    return pmui.Typography(text, variant="body2")
-
-
-def _choice(folder: Path, monitor: TrainingMonitor) -> Any:
-    """Return the selector of the runs of a folder; it keeps up with the folder and with the page's address."""
-    choice = pmui.Select(label="Run", options=[], sizing_mode="stretch_width")
+def _choices(folder: Path, monitor: TrainingMonitor, shown: Path) -> list[Any]:
+    """Return the selectors of the runs of a folder; they keep up with the folder and with the page's address."""
+    wide = {"sizing_mode": "stretch_width"}
+    choice = pmui.Select(label="Run", options=[], **wide)
+    beside = pmui.MultiChoice(label="Runs beside it", options=[], max_items=live.MOST - 1, **wide)
+    asked = pn.state.location.query_params if pn.state.location is not None else {}
 
     def scan() -> None:
         names = [run.relative_to(folder).as_posix() for run in run_watcher.find_runs(folder)]
-        shown = choice.value
-        if set(names) != set(choice.options):
-            keep = (
-                [shown] if shown and shown not in names else []
-            )  # a deleted run stays until another is chosen
-            choice.options = [*keep, *names]
-        if not shown and names:
-            wanted = pn.state.location.query_params.get("run") if pn.state.location else None
-            choice.value = wanted if wanted in names else names[0]
+        kept = choice.value
+        if set(names) != set(choice.options):  # a deleted run stays until another is chosen
+            choice.options = [*([kept] if kept and kept not in names else []), *names]
+            beside.options = [*(name for name in beside.value if name not in names), *names]
+        if not kept and names:
+            own = shown.relative_to(folder).as_posix() if shown.is_relative_to(folder) else ""
+            wanted = str(asked.get("run", own))
+            choice.value = wanted if wanted in names else own if own in names else names[0]
+            others = asked.get("beside", [])
+            beside.value = [name for name in others if name in names] if isinstance(others, list) else []
 
     def turn(event: Any) -> None:
         if event.new:
             monitor.run_path = folder / event.new
-            if pn.state.location is not None:
-                pn.state.location.update_query(run=event.new)
+            _remember(run=event.new)
 
+    def turn_beside(event: Any) -> None:
+        monitor.beside = [folder / name for name in event.new]
+        _remember(beside=event.new)
+
+    def made(path: Path) -> None:
+        scan()
+        if path.is_relative_to(folder):
+            choice.value = path.relative_to(folder).as_posix()
+
+    monitor.on_made = made
     choice.param.watch(turn, "value")
+    beside.param.watch(turn_beside, "value")
     scan()
     shell.repeat(scan, SCAN_MS)
-    return choice
+    return [choice, beside]
+
+
+def _remember(**values: Any) -> None:
+    """Write choices into the address of the page."""
+    if pn.state.location is not None:
+        pn.state.location.update_query(**values)

@@ -11,10 +11,11 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from polaris_lab.datasets import PatchConfig, propose_patches
+from polaris_lab.datasets import PatchConfig
 from widgets import (
     candidate_figures,
     dataset_job,
+    inspector_clouds,
     inspector_controls,
     inspector_words,
     parts,
@@ -22,7 +23,7 @@ from widgets import (
     shell,
     workspace,
 )
-from widgets.inspector_controls import PATCH_SIZES, SETTINGS, settings_of
+from widgets.inspector_controls import SETTINGS, settings_of
 
 TITLE = "Training set inspector"
 
@@ -335,31 +336,43 @@ class TrainingSetInspector(pn.viewable.Viewer):
 
 
 def app(
-    cube: Any, *, source: str = "cube", workspace_folder: str | Path = ".", patch_size: int | None = None
+    path: str | None = None,
+    *,
+    workspace_folder: str | Path = ".",
+    cube: Any = None,
+    source: str = "cube",
+    patch_size: int | None = None,
 ) -> Any:
     """Return the page of one visitor.
 
     Parameters
     ----------
-    cube : SimulationCube
-        Shared by all visitors; it is only read.
-    source, workspace_folder
+    path : str, optional
+        A simulation cube inside the workspace folder.
+    workspace_folder, source
         As in :class:`TrainingSetInspector`.
+    cube : SimulationCube, optional
+        What is shown without a path, shared by all visitors, which only read it; by default a small cloud made on
+        the spot.
     patch_size : int, optional
         Side of a patch [pixels]; by default the largest on offer of which four fit along each side of the cloud.
 
     Notes
     -----
-    A cloud without room for patches of this size is shown with smaller ones, and one without room for any gives a
-    page that says so and what to do.
+    A cloud without room for patches of this size is shown with smaller ones, and one without room for any, or a
+    file that is no cloud, gives a page that says so and what to do.
     """
     folder = Path(workspace_folder).expanduser().resolve()
-    proposals, error = _first_proposals(cube, patch_size)
+    try:
+        if path:
+            cube, source = inspector_clouds.open_cloud(workspace.inside(folder, path))
+        elif cube is None:
+            cube, source = inspector_clouds.synthetic()
+    except (ValueError, TypeError, OSError) as error:
+        return _refusal("This cannot be opened as a cloud", str(error))
+    proposals, error = inspector_clouds.first_proposals(cube, patch_size)
     if proposals is None:
-        alert = pmui.Alert(
-            title="No room for a patch", object=parts.plain(error), severity="error", margin=10
-        )
-        return shell.page(TITLE, [pmui.Markdown(inspector_words.HELP)], [alert], purpose=PURPOSE)
+        return _refusal("No room for a patch", error)
     inspector = TrainingSetInspector(
         proposals, cube=cube, source=source, workspace_folder=folder, error=error
     )
@@ -376,18 +389,7 @@ def app(
     return page
 
 
-def _first_proposals(cube: Any, patch_size: int | None) -> tuple[Any, str]:
-    """Return proposals with patches of this size, or the largest that there is room for, and what went wrong."""
-    largest = (
-        patch_size
-        or next((size for size in PATCH_SIZES if 4 * size <= min(cube.shape)), 0)
-        or PATCH_SIZES[-1]
-    )
-    error = ""
-    for size in (largest, *(size for size in PATCH_SIZES if size < largest)):
-        try:
-            config = PatchConfig(patch_size=size, validation_fraction=0.25)
-            return propose_patches(cube, config), error and f"{error}. Shown with {size} pixels"
-        except ValueError as refused:
-            error = error or str(refused)
-    return None, f"{error}. Serve a larger cloud"
+def _refusal(title: str, words: str) -> Any:
+    """Return the page that says what is wrong and what to do."""
+    alert = pmui.Alert(title=title, object=parts.plain(words), severity="error", margin=10)
+    return shell.page(TITLE, [pmui.Markdown(inspector_words.HELP)], [alert], purpose=PURPOSE)

@@ -106,6 +106,34 @@ def read_image(path: str | Path, *, hdu: int | str | None = None) -> Image:
     return Image(values, header, wcs)
 
 
+def first_image(path: str | Path) -> tuple[fits.Header, tuple[int, ...]] | None:
+    """Return the header and shape of the first image of a FITS file, without reading its pixels; None without one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is empty, cut off or no FITS.
+    """
+    path = Path(path)
+    _check_file(path)
+    packed = path.suffix.lower() in (".gz", ".bz2", ".xz", ".z", ".zip")
+    try:
+        with quiet(), fits.open(path, memmap=not packed, lazy_load_hdus=True) as hdus:
+            for hdu in hdus:
+                if _axes(hdu):
+                    if not packed and path.stat().st_size < hdu.fileinfo()["datLoc"] + hdu.size:
+                        raise OSError("it ends before its data do")
+                    return hdu.header.copy(), tuple(hdu.shape)
+    except (EOFError, zlib.error, OSError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"{path}: expected a whole FITS file, got one that cannot be read ({error}); it is cut off or "
+            "damaged: fetch it again"
+        ) from error
+    return None
+
+
 def read_values(path: str | Path, *, hdu: int | str, shape: tuple[int, int]) -> np.ndarray:
     """Read another 2D image of a file, such as an error map, without coordinates of its own.
 

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,14 @@ from polaris_lab.training.checkpoints import (
     weights_epoch,
 )
 from polaris_lab.training.lock import holder, lock
-from polaris_lab.training.records import EpochRecord, best_record
+from polaris_lab.training.records import EpochRecord, best_record, is_finished
 from polaris_lab.training.settings import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
 DESCRIPTION, HISTORY, CHECKPOINT, WEIGHTS = "run.json", "history.jsonl", "last.ckpt", "best.safetensors"
 VALIDATION, FAILURE, STOP, OWN_DATASET = "validation.json", "failure.json", "stop", "dataset.zarr"
-START = "start.safetensors"
+START, PAUSE = "start.safetensors", "pause"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +206,21 @@ def commit(folder: Path, checkpoint: Mapping[str, Any], weights: Mapping[str, An
         (folder / VALIDATION).unlink(missing_ok=True)  # it describes other weights
         save_weights(folder / WEIGHTS, weights, epoch=record["epoch"], blueprint=blueprint)
     append_line(folder / HISTORY, _line(record))
+
+
+def state_of(folder: Path, config: TrainingConfig, history: Callable[[], Sequence[EpochRecord]]) -> str:
+    """Return what a run is doing: "new", "running", "stopped" (it can go on), "finished" or "failed".
+
+    `history` is asked only where the answer depends on it.
+    """
+    if holder(folder) is not None:
+        return "running"
+    if (folder / FAILURE).exists():
+        return "failed"
+    records = history()
+    if is_finished(config, records):
+        return "finished"
+    return "stopped" if records else "new"
 
 
 def append_line(path: Path, line: str) -> None:

@@ -91,6 +91,11 @@ class GenerativeState:
         return self.training.model
 
     @property
+    def judged(self) -> nn.Module:
+        """The network with averaged weights."""
+        return self.average.module
+
+    @property
     def history(self) -> list[EpochRecord]:
         """Records of the finished epochs."""
         return self.training.history

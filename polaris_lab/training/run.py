@@ -12,7 +12,7 @@ from polaris_lab.config import SCHEMA, fingerprint, read_json, write_json
 from polaris_lab.training import folder as files
 from polaris_lab.training.describe import describe, html_table
 from polaris_lab.training.lock import holder
-from polaris_lab.training.records import EpochRecord, best_record, is_finished
+from polaris_lab.training.records import EpochRecord, best_record
 from polaris_lab.training.settings import TrainingConfig, decisive
 
 if TYPE_CHECKING:
@@ -219,14 +219,7 @@ class Run:
     @property
     def state(self) -> str:
         """What the run is doing: "new", "running", "stopped" (it can go on), "finished" or "failed"."""
-        if holder(self.path) is not None:
-            return "running"
-        if (self.path / files.FAILURE).exists():
-            return "failed"
-        history = self.history()
-        if is_finished(self.config, history):
-            return "finished"
-        return "stopped" if history else "new"
+        return files.state_of(self.path, self.config, self.history)
 
     @property
     def failure(self) -> str | None:
@@ -304,17 +297,14 @@ class Run:
         train_with_bar(self, visible=progress, log=log)
         return self
 
-    def request_stop(self) -> bool:
+    def request_stop(self, *, after_epoch: bool = False) -> bool:
         """Ask a training, in whatever process, to end at its next batch; the unfinished epoch is dropped.
 
-        Returns
-        -------
-        bool
-            Whether a training was there to be asked.
+        With `after_epoch` it ends when its epoch is finished and kept. Return whether one was there to be asked.
         """
         if holder(self.path) is None:
             return False
-        (self.path / files.STOP).touch()
+        (self.path / (files.PAUSE if after_epoch else files.STOP)).touch()
         return True
 
     # -- using what it has learned -------------------------------------------------------------------

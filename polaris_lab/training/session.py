@@ -15,6 +15,7 @@ from polaris_lab.training.checkpoints import load_checkpoint, load_weights
 from polaris_lab.training.creation import names_of
 from polaris_lab.training.devices import is_launched
 from polaris_lab.training.distributed import batch_statistics_note, process_rank, train_together
+from polaris_lab.training.examples import ExampleWriter
 from polaris_lab.training.generative import GenerativeState, fit_generative
 from polaris_lab.training.lock import RunInUseError, lock
 from polaris_lab.training.loop import StopRequested, TrainingState, fit
@@ -60,7 +61,7 @@ def _session(run: Run, before_batch: Callable[[int], object] | None) -> Generato
 
     with lock(run.path) if first else nullcontext():
         if first:
-            for stale in (stop, run.path / files.FAILURE):
+            for stale in (stop, run.path / files.PAUSE, run.path / files.FAILURE):
                 stale.unlink(missing_ok=True)
         try:
             yield from _loop(run, check, first=first)
@@ -125,6 +126,7 @@ def _loop(
     state = kind(model, run.config, checkpoint)
     if state.history:
         state.best_weights = load_weights(run.path / files.WEIGHTS)
+    examples = ExampleWriter(run.path, validation) if first else None
     note = batch_statistics_note(model, run.config)
     if first and note is not None:
         logger.warning("%s: %s", run.path, note)
@@ -133,4 +135,7 @@ def _loop(
     ):
         if first:
             files.commit(run.path, state.checkpoint(), state.best_weights if record.best else None)
+            examples.write(record.epoch, state.judged)
         yield record
+        if first and (run.path / files.PAUSE).exists():
+            (run.path / files.STOP).touch()  # all processes see it together, before their next batch

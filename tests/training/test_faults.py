@@ -105,7 +105,7 @@ def test_twenty_kills_at_random_moments_lose_nothing_and_change_nothing(small, t
         reference.path / "best.safetensors"
     ).read_bytes()
     left = {entry.name for entry in survivor.path.iterdir() if not entry.name.endswith(".tmp")}
-    assert left == {"run.json", "history.jsonl", "last.ckpt", "best.safetensors"}
+    assert left == {"run.json", "history.jsonl", "last.ckpt", "best.safetensors", "examples.npz"}
 
 
 class FullDisk:

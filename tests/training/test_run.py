@@ -55,6 +55,7 @@ def test_a_finished_run_says_so(trained, config):
     assert trained.best.validation_loss == min(record.validation_loss for record in history)
     assert sorted(p.name for p in trained.path.iterdir() if p.name != "validation.json") == [
         "best.safetensors",
+        "examples.npz",
         "history.jsonl",
         "last.ckpt",
         "run.json",

@@ -59,7 +59,7 @@ def test_start_watch_cancel_reload_resume(visit, serve, workspace):
     start = page.get_by_role("button", name="Start")
     start.wait_for()
     page.get_by_text("unet_small: ready").wait_for()
-    assert page.get_by_role("button", name="Cancel").is_disabled()
+    assert page.get_by_role("button", name="Stop").is_disabled()
     page.get_by_text("The curves appear here").wait_for()
     visit.screenshot("training_monitor_ready")
 
@@ -76,7 +76,7 @@ def test_start_watch_cancel_reload_resume(visit, serve, workspace):
         wait_until="commit"
     )  # the state belongs to the folder: the training goes on, and is found again
     page.get_by_text("unet_small: running").wait_for()
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Stop").click()
     page.get_by_text("unet_small: stopped").wait_for()
     kept = len(Run.open(workspace / "unet_small").history())
     wait_for_epochs(page, kept)  # words and numbers reach the browser one after the other
@@ -87,8 +87,10 @@ def test_start_watch_cancel_reload_resume(visit, serve, workspace):
     page.get_by_role("button", name="Resume").focus()
     page.keyboard.press("Enter")
     wait_for_epochs(page, kept + 1)
-    page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("unet_small: stopped").wait_for()
+    page.get_by_text("Validation patches after epoch").wait_for()
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("unet_small: paused").wait_for()
+    assert page.get_by_role("button", name="Resume").is_enabled()
 
 
 def test_choose_copy_lose_and_find_runs(visit, serve, workspace):
@@ -105,18 +107,32 @@ def test_choose_copy_lose_and_find_runs(visit, serve, workspace):
 
     page.goto(serve("training", workspace) + "?run=unet_small", wait_until="commit")
     page.get_by_text("unet_small: ready").wait_for()  # the run that the address names, not the newest
-    page.get_by_role("combobox").click()
+    page.get_by_role("combobox").first.click()
     page.get_by_role("menuitem", name="unet_second").click()
     page.get_by_text("unet_second: stopped").wait_for()
     page.wait_for_function(f"({POINTS})() == 20")
-    assert page.url.endswith("?run=unet_second")
+    assert re.search(r"[?&]run=unet_second\b", page.url)
 
-    page.get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copy").first.click()
     page.wait_for_function("navigator.clipboard.readText().then(text => text.length > 0)")
     line, view = page.evaluate("navigator.clipboard.readText()").splitlines()
     assert line == "from widgets import TrainingMonitor"
     assert eval(view, {"TrainingMonitor": TrainingMonitor}).snapshot.done == 20
 
+    smoothing = page.get_by_role("slider", name=re.compile("^Smoothing"))
+    smoothing.focus()
+    page.keyboard.press("End")
+    page.wait_for_url(re.compile(r"smoothing=0\.98"))
+    page.goto(
+        page.url + "&beside=%5B%22unet_small%22%5D", wait_until="commit"
+    )  # the address gives the view again
+    page.get_by_role("cell", name="training.learning_rate").or_(
+        page.get_by_text("no setting differs")
+    ).wait_for()
+    assert page.get_by_role("cell", name="unet_small").first.is_visible()
+    page.set_viewport_size({"width": 1280, "height": 2000})
+    page.wait_for_timeout(1500)
+    visit.screenshot("training_monitor_compare")
     page.get_by_label("Toggle theme").click()
     page.wait_for_timeout(1000)
     visit.screenshot("training_monitor_dark")
@@ -141,7 +157,7 @@ def test_two_pages_of_one_run_and_a_telephone(visit, serve, workspace):
     page.get_by_text("unet_small: running").wait_for()
     wait_for_epochs(page, 1)
     assert small.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Stop").click()
     small.get_by_text("unet_small: stopped").wait_for()
     small.close()
 

@@ -156,7 +156,7 @@ def slowly(*arguments, on_progress, **choices):
 
 lab.build_dataset = slowly
 cube = lab.SimulationCube.open(sys.argv[1])
-shell.serve({"inspector": lambda: training_set_inspector.app(cube, workspace_folder=sys.argv[2])})
+shell.serve({"inspector": lambda: training_set_inspector.app(cube=cube, workspace_folder=sys.argv[2])})
 """
 
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from widgets import live
 from widgets.live import LiveHistory
 
 
@@ -55,4 +57,62 @@ def test_axes_have_units(curves):
         "RMS error [dex]",
         "pixels within 0.3 dex [%]",
         "learning rate",
+        "images per second [1/s]",
     ]
+
+
+def lines(curves, figure=0):
+    return [r for r in curves.figures[figure].renderers if type(r.glyph).__name__ == "Line" and r.visible]
+
+
+def test_smoothing_keeps_the_raw_curve(curves, record):
+    """The raw points stay what they are, visible though paler; the smooth line lies between their extremes."""
+    history = tuple(record(i, training_loss=0.04 * (1 + i % 2)) for i in range(40))
+    curves.show(history[:20])
+    raw = list(curves.curves[0].source.data["training"])
+    assert {r.glyph.y for r in lines(curves)} == {"training", "validation"}
+    curves.smooth(0.9)
+    curves.show(history)
+    data = curves.curves[0].source.data
+    assert list(data["training"][:20]) == raw
+    tail = np.asarray(data["training_smooth"][-10:])
+    assert np.ptp(tail) < 0.15 * np.ptp(raw)
+    assert min(raw) < tail.min() < tail.max() < max(raw)
+    names = {r.glyph.y: r.glyph.line_alpha for r in lines(curves)}
+    assert set(names) == {"training", "validation", "training_smooth", "validation_smooth"}
+    assert 0.2 < names["training"] < names["training_smooth"]
+
+
+def test_smoothing_point_by_point_gives_what_smoothing_at_once_gives(curves, record):
+    history = tuple(record(i, validation_loss=0.01 * (1 + (7 * i) % 5)) for i in range(30))
+    curves.smooth(0.8)
+    for count in range(1, 31):
+        curves.show(history[:count])
+    stepwise = np.array(curves.curves[0].source.data["validation_smooth"])
+    curves.smooth(0.5)
+    curves.smooth(0.8)
+    assert curves.curves[0].source.data["validation_smooth"] == pytest.approx(stepwise)
+    values = 0.5 * np.log10([r.validation_loss for r in history])
+    weights = 0.8 ** np.arange(30)[::-1]
+    assert np.log10(stepwise[-1]) == pytest.approx((weights * values).sum() / weights.sum())
+
+
+def test_several_runs_have_colours_and_marks_of_their_own(curves, record):
+    for place, name in enumerate("abc"):
+        curves.show(tuple(record(i) for i in range(place + 2)), place=place, name=name)
+    scatters = [r for r in curves.figures[1].renderers if type(r.glyph).__name__ == "Scatter"]
+    assert [len(r.data_source.data["epoch"]) for r in scatters] == [2, 3, 4]
+    assert len({r.glyph.marker for r in scatters}) == 3
+    assert len({r.glyph.fill_color for r in scatters}) == 3
+    assert [set(r.data_source.data["run"]) for r in scatters] == [{"a"}, {"b"}, {"c"}]
+    curves.keep(1)
+    assert [r.visible for r in scatters] == [True, False, False]
+    assert all(scatter in curves.figures[1].hover[0].renderers for scatter in scatters)
+
+
+def test_one_record_gives_the_columns_of_a_table(record):
+    rows = tuple(record(i, training_loss=0.1 / (i + 1), best=i == 0) for i in range(3))
+    whole = live._columns(rows)
+    for number, row in enumerate(rows):
+        for name, values in live._columns((row,)).items():
+            assert values.tolist() == whole[name][number : number + 1].tolist()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from polaris_lab.training import Run
+from polaris_lab.training import HistoryTail, Run
 from widgets import run_watcher
 from widgets.run_watcher import RunWatcher, Snapshot, find_runs
 
@@ -100,8 +100,8 @@ def test_a_damaged_description_is_a_state_with_its_reason(trained_run):
 def test_a_file_that_did_not_change_is_not_read_again(trained_run, monkeypatch):
     watcher = RunWatcher(trained_run)
     watcher.look()
+    monkeypatch.setattr(HistoryTail, "read", lambda self: pytest.fail("read again"))
     monkeypatch.setattr(Run, "history", lambda self: pytest.fail("read again"))
-    monkeypatch.setattr(Run, "state", "finished")
     assert watcher.look().done == 3
 
 
@@ -126,6 +126,24 @@ def test_cancel_asks_a_training_of_anybody_to_stop(new_run):
     seen = watcher.look()
     assert (seen.status, seen.done) == ("stopped", 1)
     assert seen.can_start
+
+
+def test_pause_lets_a_training_finish_its_epoch(new_run):
+    watcher = RunWatcher(new_run)
+    for record in Run.open(new_run).epochs():
+        assert record.epoch == 0, "the training went on after it was asked to pause"
+        watcher.pause()
+        seen = watcher.look()
+        assert seen.status == "pausing"
+        assert seen.can_cancel
+        assert not seen.can_pause
+    seen = watcher.look()
+    assert (seen.status, seen.done) == ("paused", 1)
+    assert seen.can_start
+    with pytest.raises(ValueError, match="expected a training to pause"):
+        watcher.pause()
+    Run.open(new_run).train(progress=False)
+    assert watcher.look().status == "finished"
 
 
 def test_time_left_is_the_pace_times_what_remains(record):

@@ -13,7 +13,7 @@ import polaris_lab as lab
 from polaris_lab.datasets.proposals import Proposals
 from polaris_lab.datasets.propose import _scored, decide
 from polaris_lab.datasets.scoring import score_windows
-from widgets import TrainingSetInspector, dataset_job, training_set_inspector, workspace
+from widgets import TrainingSetInspector, dataset_job, inspector_clouds, training_set_inspector, workspace
 from widgets.candidate_figures import LOOKS
 
 CONFIG = lab.PatchConfig(patch_size=16, validation_fraction=0.25)
@@ -268,7 +268,7 @@ def test_without_the_cloud_it_is_only_to_look_at(proposals):
 
 
 def test_a_page_of_a_cloud_without_room_for_the_patch_shows_smaller_ones(cube):
-    asked, error = training_set_inspector._first_proposals(cube, 64)
+    asked, error = inspector_clouds.first_proposals(cube, 64)
     assert asked.config.patch_size == 16
     assert "expected room for a slab" in error
     assert error.endswith("Shown with 16 pixels")
@@ -276,7 +276,7 @@ def test_a_page_of_a_cloud_without_room_for_the_patch_shows_smaller_ones(cube):
 
 def test_a_page_of_a_cloud_without_room_for_any_says_so():
     tiny = lab.SimulationCube(np.ones((8, 8, 8), np.float32), cell_size=0.1 * u.pc)
-    page = training_set_inspector.app(tiny)
+    page = training_set_inspector.app(cube=tiny)
     alert = page.main[-1]
     assert alert.title == "No room for a patch"
     assert "Serve a larger cloud" in alert.object
