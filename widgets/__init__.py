@@ -7,8 +7,17 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["figures", "report", "shell", "style", "training_monitor", "training_set_inspector"],
+    submodules=[
+        "blueprint_editor",
+        "figures",
+        "report",
+        "shell",
+        "style",
+        "training_monitor",
+        "training_set_inspector",
+    ],
     submod_attrs={
+        "blueprint_editor": ["BlueprintEditor"],
         "report": ["demo_report", "write_report"],
         "shell": ["page", "serve"],
         "training_monitor": ["TrainingMonitor"],
