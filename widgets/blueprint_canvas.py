@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from widgets.blueprint_words import node_label
 DRAG = "application/x-polaris-block"
 """What is dragged from the palette, to the browser."""
 
-WIDTH, ACROSS, DOWN = 190, 255, 125
+WIDTH, ACROSS, DOWN = 190, 240, 125
 """Width of a node, and the distances between nodes of the automatic layout [px]."""
 
 INPUT = "blueprint_input"
@@ -167,7 +168,7 @@ class Canvas:
         wires = [(edge["source"], edge["target"], edge.get("targetHandle") or "") for edge in self.flow.edges]
         removed = [name for name in self._draft.names if name not in shown]
         cut = [w for w in self._draft.wires if w not in wires and not {w[0], w[1]} & set(removed)]
-        drawn = [wire for wire in wires if wire not in self._draft.wires]
+        drawn = list((Counter(wires) - Counter(self._draft.wires)).elements())
         if removed or cut or drawn:
             self._on_change(removed, cut, drawn)
 

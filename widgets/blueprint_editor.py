@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import panel as pn
 import panel_material_ui as pmui
@@ -78,6 +79,7 @@ mass_weighted_density; a blueprint has no cycles
         self._places = blueprint_canvas.layered(draft)
         self._history, self._step = [(draft, self._places)], 0
         self._saved, self._refused, self._file = draft, "", BlueprintFile()
+        self.address: Any = None
         self._preset: tuple[str, Draft | None] = ("", None)
         self.seen: dict[str, Seen] = {}
         self.canvas = blueprint_canvas.Canvas(
@@ -122,7 +124,7 @@ mass_weighted_density; a blueprint has no cycles
         try:
             self.draft.connect(source, target, port)
         except REFUSALS as error:
-            return str(error).partition(": ")[2] or str(error)
+            return str(error).removeprefix(f"wire {source!r} -> {target!r}: ")
         return None
 
     # -- changes -------------------------------------------------------------------------------------
@@ -166,9 +168,9 @@ mass_weighted_density; a blueprint has no cycles
 
     def rename(self, old: str, new: str) -> None:
         """Call a node or an input otherwise."""
+        chosen = self.node
         self._change(lambda draft: draft.rename(old, new), {new: self._places.get(old, (0.0, 0.0))})
-        if self.node == old:
-            self.node = new
+        self.node = new if chosen == old else chosen
 
     def set_optional(self, name: str, optional: bool) -> None:
         """Say whether an input may be missing."""
@@ -177,9 +179,9 @@ mass_weighted_density; a blueprint has no cycles
     def answer(self, name: str, target: str | None = None, *, extra: bool = False) -> None:
         """Make a node the output, or one more; `target`, the quantity that it learns, becomes its name."""
         places = {target: self._places.get(name, (0.0, 0.0))} if target else {}
+        chosen = self.node
         self._change(lambda draft: draft.answer(name, target, extra=extra), places)
-        if target and self.node == name:
-            self.node = target
+        self.node = (target or name) if chosen == name else self.node
 
     def no_answer(self, name: str) -> None:
         """Make a node no output any more."""
@@ -189,6 +191,12 @@ mass_weighted_density; a blueprint has no cycles
         """Put the nodes in columns from the inputs to the outputs."""
         self._change(lambda draft: draft, blueprint_canvas.layered(self.draft), always=True)
         self._parts.fit()
+
+    def refuse(self, values: dict[str, Any]) -> None:
+        """Say that values of the page's address cannot be; all of the address is left aside."""
+        words = ", ".join(f"{name}={value}" for name, value in values.items())
+        self._refused = f"address: expected the name of a node and a side in pixels, got {words}; correct it"
+        self._show()
 
     def undo(self) -> None:
         """Take the last change back."""
@@ -206,6 +214,7 @@ mass_weighted_density; a blueprint has no cycles
         self._change(lambda _draft: draft, blueprint_canvas.layered(draft), always=True)
         self._saved = draft
         self.inside.open(run)
+        self._link()
         self.node = self.node if self.node in draft.names else ""
         self._show()
         self._parts.fit()
@@ -216,15 +225,19 @@ mass_weighted_density; a blueprint has no cycles
         if not settings:
             self._preset = (name, Draft.of(blueprint))
         self.open(blueprint)
+        self._link(preset=name)
 
     def load(self, name: str | Path) -> None:
         """Open a blueprint (.json) or a run (its folder, or run.json) of the workspace."""
 
-        def read() -> Blueprint | Run:
-            blueprint, run = self._file.read(workspace.inside(self._workspace, str(name)))
-            return run or blueprint
+        def read() -> tuple[Blueprint | Run, Path]:
+            path = workspace.inside(self._workspace, str(name))
+            blueprint, run = self._file.read(path)
+            return run or blueprint, path
 
-        self.open(self._try(read))
+        found, path = self._try(read)
+        self.open(found)
+        self._link(path=path.relative_to(self._workspace).as_posix())
 
     def save(self, name: str, *, overwrite: bool = False) -> Path:
         """Write the blueprint as JSON into the workspace; another file is replaced only with `overwrite`."""
@@ -234,8 +247,20 @@ mass_weighted_density; a blueprint has no cycles
             )
         )
         self._saved = self.draft
+        self._link(path=path.relative_to(self._workspace).as_posix())
         self._show()
         return path
+
+    def begin(self) -> None:
+        """Forget what could be undone: what is drawn now is where this visitor begins."""
+        self._history, self._step = [(self.draft, self._places)], 0
+        self._show()
+
+    def _link(self, **opened: str) -> None:
+        """Let the page's address name what is drawn, so that a reload or a shared link finds it."""
+        if self.address is not None:
+            kept = {k: v for k, v in self.address.query_params.items() if k not in ("path", "preset")}
+            self.address.search = f"?{urlencode(kept | opened)}" if kept | opened else ""
 
     def exists(self, name: str) -> bool:
         """Whether a file of this name stands in the workspace."""
@@ -395,7 +420,7 @@ def _opened(blueprint: Blueprint | Draft | Run | None) -> tuple[Draft, Run | Non
 
 
 def app(path: str | None = None, *, workspace_folder: str | Path = ".", preset: str = "unet") -> Any:
-    """Return the page of one visitor.
+    """Return the page of one visitor; what cannot be opened is said on it, over the preset.
 
     Parameters
     ----------
@@ -411,10 +436,12 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", preset: 
     query = pn.state.location.query_params if pn.state.location is not None else {}
     wanted = query.get("path", path)
     editor = BlueprintEditor(workspace_folder=folder)
+    editor.preset(preset)
     if wanted:
         editor.quietly(editor.load, str(wanted))
-    else:
-        editor.quietly(editor.preset, str(query.get("preset", preset)))
+    elif "preset" in query:
+        editor.quietly(editor.preset, str(query["preset"]))
+    editor.begin()
     where = pmui.Typography(blueprint_words.where(folder), variant="body2")
     page = shell.page(
         TITLE, [editor.controls, where, pmui.Markdown(blueprint_words.HELP)], [editor.main], purpose=PURPOSE
@@ -422,5 +449,6 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", preset: 
     page.param.watch(lambda event: editor.canvas.dark(event.new), "dark_theme")
     editor.canvas.dark(page.dark_theme)
     if pn.state.location is not None:
-        pn.state.location.sync(editor, ["node", "image_side"], on_error=lambda _values: None)
+        pn.state.location.sync(editor, ["node", "image_side"], on_error=editor.refuse)
+        editor.address = pn.state.location
     return page

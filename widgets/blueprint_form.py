@@ -115,7 +115,9 @@ def _kind(entry: dict[str, Any]) -> str:
 def _field(entry: dict[str, Any], value: Any) -> Any:
     """Return the widget of one setting."""
     kind, value = _kind(entry), _to_field(entry, value)
-    choices = {"label": entry["title"], "value": value, "description": entry.get("description"), **WIDE}
+    choices = {"label": entry["title"], "value": value, **WIDE}
+    if "description" in entry:
+        choices["description"] = entry["description"]
     if "enum" in entry:
         options = entry["enum"] if value in entry["enum"] else [value, *entry["enum"]]
         return pmui.Select(options=options, **choices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,11 @@ GROUPS = {
 """Heads of the palette, by the modules of the blocks under them; others come under "Own blocks"."""
 
 
-def entries() -> dict[str, list[tuple[str, str, str]]]:
+Entry = tuple[str, str, str]
+"""Kind, name, words."""
+
+
+def entries() -> dict[str, list[Entry]]:
     """Return what the palette holds: by its head, (kind, name, words), where kind is preset, input or block.
 
     Examples
@@ -35,12 +40,19 @@ def entries() -> dict[str, list[tuple[str, str, str]]]:
     >>> [name for kind, name, _words in entries()["Presets"]][:2]
     ['context_unet', 'diffusion']
     """
-    groups: dict[str, list[tuple[str, str, str]]] = {head: [] for head in GROUPS}
-    groups["Presets"] = [("preset", name, "a whole network: opens it") for name in preset_names()]
+    return _entries(block_names(), preset_names(), quantity_names())
+
+
+@functools.lru_cache(maxsize=4)
+def _entries(
+    blocks: tuple[str, ...], presets: tuple[str, ...], quantities: tuple[str, ...]
+) -> dict[str, list[Entry]]:
+    groups: dict[str, list[Entry]] = {head: [] for head in GROUPS}
+    groups["Presets"] = [("preset", name, "a whole network: opens it") for name in presets]
     groups["Inputs"] = [
-        ("input", name, f"[{quantity(name).unit}], a {quantity(name).shape}") for name in quantity_names()
+        ("input", name, f"[{quantity(name).unit}], a {quantity(name).shape}") for name in quantities
     ]
-    for name in block_names():
+    for name in blocks:
         path = block_class(name).__module__.removeprefix("polaris_lab.models.").split(".")[0]
         head = next((head for head, modules in GROUPS.items() if path in modules), "Own blocks")
         groups.setdefault(head, []).append(("block", name, block_schema(name)["description"]))
@@ -85,7 +97,12 @@ class Palette:
             found = [entry for entry in group if wanted in f"{entry[1]} {entry[2]} {head}".lower()]
             if found:
                 heads.append(
-                    {"label": head, "items": [_item(*entry) for entry in found], "selectable": False}
+                    {
+                        "label": head,
+                        "icon": "category",
+                        "items": [_item(*entry) for entry in found],
+                        "selectable": False,
+                    }
                 )
                 self._shown.append(found)
         self._list.items = heads or [{"label": "Nothing of this name: shorten the text", "selectable": False}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import html
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +21,20 @@ from widgets.file_choice import FileChoice
 WIDE = {"sizing_mode": "stretch_width"}
 
 
-def make_run(blueprint: Any, dataset: Path, path: Path, config: TrainingConfig) -> Run:
+def make_run(blueprint: Any, dataset: Path, path: Path, epochs: int) -> Run:
     """Make the folder of a run; its constants are fitted, which can take a while.
+
+    A batch is that of :class:`~polaris_lab.training.TrainingConfig`, or all training patches where there are fewer.
 
     Raises
     ------
     ValueError, OSError, TypeError
         As :meth:`polaris_lab.Run.create`, and if there is no dataset.
     """
-    return Run.create(path, blueprint, PatchDataset.open(dataset), config)
+    patches = PatchDataset.open(dataset)
+    config = TrainingConfig(epochs=epochs)
+    batch = max(1, min(config.batch_size, len(patches.indices("training"))))
+    return Run.create(path, blueprint, patches, dataclasses.replace(config, batch_size=batch))
 
 
 def monitor_link(name: str) -> str:
@@ -83,12 +89,12 @@ class TrainPanel:
             **WIDE,
         )
 
-    def plan(self, dataset: str, path: str, epochs: int) -> tuple[Any, Path, Path, TrainingConfig]:
+    def plan(self, dataset: str, path: str, epochs: int) -> tuple[Any, Path, Path, int]:
         """Return what :func:`make_run` takes; errors say what is missing."""
         if not dataset:
             raise ValueError("training set: expected one of the list, got none; build one with the inspector")
         inside = workspace.inside(self._workspace, dataset), workspace.inside(self._workspace, path)
-        return self._blueprint(), *inside, TrainingConfig(epochs=epochs)
+        return self._blueprint(), *inside, epochs
 
     def started(self, run: Run) -> None:
         """Say that a run is being trained, and where to watch it."""

@@ -97,7 +97,9 @@ def code(draft: Draft, preset: str = "") -> str:
     """
     head = ["import polaris_lab as lab", "from widgets import BlueprintEditor", ""]
     if preset:
-        return "\n".join([*head, f"blueprint = lab.Blueprint.preset({preset!r})", "BlueprintEditor(blueprint)"])
+        return "\n".join(
+            [*head, f"blueprint = lab.Blueprint.preset({preset!r})", "BlueprintEditor(blueprint)"]
+        )
     try:
         blueprint = draft.blueprint()
     except (TypeError, ValueError) as error:

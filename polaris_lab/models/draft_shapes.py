@@ -40,7 +40,7 @@ def look(draft: Draft, size: tuple[int, int] = (64, 64)) -> dict[str, Seen]:
     >>> from polaris_lab.models import Blueprint
     >>> seen = look(Draft.of(Blueprint.unet(layers=2, base_filters=4)))
     >>> seen["correction"].shape, seen["correction"].parameters
-    ((1, 64, 64), 3673)
+    ((1, 64, 64), 3821)
     """
     nodes = draft.ordered()
     blocks = {node.name: _block(node) for node in nodes}

@@ -110,9 +110,7 @@ def _check_values(block: str, settings: Mapping[str, Any], where: str) -> None:
 
 
 @functools.lru_cache(maxsize=128)
-def on_meta(
-    kind: type[nn.Module], settings: str
-) -> tuple[nn.Module | None, type[Exception] | None, str]:
+def on_meta(kind: type[nn.Module], settings: str) -> tuple[nn.Module | None, type[Exception] | None, str]:
     """Return a block on the meta device, or the type and words of what its constructor raises; remembered.
 
     A constructor that reads its own numbers cannot run there (NotImplementedError): build_model will say what is
