@@ -19,14 +19,6 @@ WIDE = {"sizing_mode": "stretch_width"}
 
 TARGETS = [name for name in quantity_names() if name.endswith("_density") and name.split("_")[0] != "context"]
 
-_DOWNLOAD = """
-const link = document.createElement("a")
-link.href = URL.createObjectURL(new Blob([lines.tags[0]], { type: "text/x-python" }))
-link.download = "network.py"
-link.click()
-URL.revokeObjectURL(link.href)
-"""
-
 
 class Controls:
     """Everything of the editor but the drawing itself.
@@ -58,8 +50,7 @@ class Controls:
         self._make_output()
         self._make_files()
         self._lines, self._python = parts.CodeLines(""), parts.CodeLines("")
-        self._download.js_on_click(args={"lines": self._python._pane}, code=_DOWNLOAD)
-        self._exported = pmui.Column(self._python.view, self._download, visible=False, **WIDE)
+        self._exported = pmui.Column(self._python.view, visible=False, **WIDE)
         self.keys = Keys(on_key=lambda key: quietly(editor.undo if key == "undo" else editor.redo))
         self.sidebar = pmui.Column(
             pmui.Typography("Blocks and presets: click to add, or drag", variant="body2"),
@@ -127,7 +118,6 @@ class Controls:
             "Remove", "delete", lambda: editor.quietly(editor.remove, editor.node), color="error"
         )
         self._export = _button("Export Python", "code", self._show_python)
-        self._download = pmui.Button(label="Download network.py", icon="download", variant="outlined")
         self._side = pmui.IntInput.from_param(
             editor.param.image_side, label="Shapes for images of side [pixels]", start=1, width=230
         )
