@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -102,14 +104,23 @@ class Node:
 
 def _check_values(block: str, settings: Mapping[str, Any], where: str) -> None:
     """Let the block's constructor check its settings, on the meta device (no memory, no numbers)."""
+    _block, kind, words = on_meta(registry.block_class(block), json.dumps(settings, sort_keys=True))
+    if kind is not None and not issubclass(kind, NotImplementedError):
+        raise (TypeError if issubclass(kind, TypeError) else ValueError)(f"{where}: {words}")
+
+
+@functools.lru_cache(maxsize=128)
+def on_meta(kind: type[nn.Module], settings: str) -> tuple[nn.Module | None, type[Exception] | None, str]:
+    """Return a block on the meta device, or the type and words of what its constructor raises; remembered.
+
+    A constructor that reads its own numbers cannot run there (NotImplementedError): build_model will say what is
+    wrong with such a block.
+    """
     try:
         with torch.device("meta"):
-            registry.block_class(block)(**settings)
-    except NotImplementedError:
-        return  # a constructor that reads its own numbers cannot run there; build_model will say what is wrong
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{where}: {error}") from error
+            return kind(**json.loads(settings)), None, ""
+    except (NotImplementedError, TypeError, ValueError) as error:
+        return None, type(error), str(error)
 
 
 def check_name(name: Any, what: str) -> None:
