@@ -7,9 +7,18 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["figures", "report", "shell", "style", "training_monitor", "training_set_inspector"],
+    submodules=[
+        "figures",
+        "report",
+        "residual_explorer",
+        "shell",
+        "style",
+        "training_monitor",
+        "training_set_inspector",
+    ],
     submod_attrs={
         "report": ["demo_report", "write_report"],
+        "residual_explorer": ["ResidualExplorer"],
         "shell": ["page", "serve"],
         "training_monitor": ["TrainingMonitor"],
         "training_set_inspector": ["TrainingSetInspector"],

@@ -90,6 +90,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ResidualCorrection",
             "baseline_of",
             "before_after",
+            "cross_corrected",
             "fit_baseline",
             "fit_correction",
         ],
