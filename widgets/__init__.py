@@ -8,6 +8,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
+        "complexity_explorer",
         "figures",
         "report",
         "residual_explorer",
@@ -17,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "training_set_inspector",
     ],
     submod_attrs={
+        "complexity_explorer": ["ComplexityExplorer"],
         "report": ["demo_report", "write_report"],
         "residual_explorer": ["ResidualExplorer"],
         "shell": ["page", "serve"],

@@ -221,8 +221,7 @@ class ResidualExplorer(pn.viewable.Viewer):
     def _show(self) -> None:
         """Draw all that is known."""
         judged = [side.judged for side in self.shown]
-        self._seen.visible = bool(judged) and self.page == "residuals"
-        self._calibrated.visible = bool(judged) and self.page == "calibration"
+        self._show_page()
         for number, side in enumerate(self.sides):
             for box in self._boxes[number]:
                 box.visible = side.judged is not None
@@ -280,10 +279,12 @@ class ResidualExplorer(pn.viewable.Viewer):
 
     @param.depends("page", watch=True)
     def _turn(self) -> None:
-        known = bool(self.shown)
-        self._seen.visible = known and self.page == "residuals"
-        self._calibrated.visible = known and self.page == "calibration"
+        self._show_page()
         self._told()
+
+    def _show_page(self) -> None:
+        self._seen.visible = bool(self.shown) and self.page == "residuals"
+        self._calibrated.visible = bool(self.shown) and self.page == "calibration"
 
     def _told(self) -> None:
         """Show the lines of Python; in a notebook, send what changed."""
@@ -306,10 +307,9 @@ class ResidualExplorer(pn.viewable.Viewer):
         self._clear = pmui.Button(label="Clear", icon="close", variant="text")
         self._clear.on_click(lambda _event: self.choose(None))
         self._lines = parts.CodeLines("")
-        accuracy = pn.pane.Bokeh(self._accuracy.figure, sizing_mode="stretch_width")
-        self._accuracy_pane = accuracy
+        self._accuracy_pane = pn.pane.Bokeh(self._accuracy.figure, sizing_mode="stretch_width")
         self._panes = [
-            accuracy,
+            self._accuracy_pane,
             *(pane for side in self.sides for pane in (*side.panes.values(), *side.map_panes)),
             *self._calibration.panes,
             *self._before_after.panes,

@@ -100,6 +100,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "StudyInUseError",
             "complexity_map",
             "convolutions_study",
+            "finish_study",
             "kan_variants",
             "search",
             "sweep",
