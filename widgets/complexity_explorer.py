@@ -195,7 +195,8 @@ class ComplexityExplorer(pn.viewable.Viewer):
                 or study_cells.others(one, plane, self.study) == self._slice_shown
             }
             flat = plane[1] == study_cells.NONE
-            self._panes[0].visible, self._panes[1].visible = not flat, flat
+            self._boxes[0].visible = not flat
+            self._boxes[1].visible = flat
             if flat:
                 self._curve.show(self.study, shown, plane[0], self.metric)
             else:
@@ -244,8 +245,6 @@ class ComplexityExplorer(pn.viewable.Viewer):
     def _offer(self, plane: tuple[str, str]) -> None:
         """Offer the axes, the slices and the cells of the study."""
         axes = list(study_cells.axes_of(self.study))
-        with param.parameterized.discard_events(self):
-            self.across, self.up = plane if self.across or self.up else (self.across, self.up)
         self._across.param.update(options=axes, value=plane[0], disabled=len(axes) == 1)
         self._up.param.update(options=[*axes, study_cells.NONE], value=plane[1], disabled=len(axes) == 1)
         slices = list(dict.fromkeys(study_cells.others(one, plane, self.study) for one in self._cells))
@@ -300,6 +299,7 @@ class ComplexityExplorer(pn.viewable.Viewer):
         self._cancel.on_click(lambda _event: self.cancel())
         self._lines = parts.CodeLines("")
         self._panes = [pn.pane.Bokeh(one.figure, **wide) for one in (self._map, self._curve)]
+        self._boxes = [pn.Column(pane, **wide) for pane in self._panes]
 
     def _make_controls(self) -> Any:
         """Return the column of choices."""
@@ -327,7 +327,7 @@ class ComplexityExplorer(pn.viewable.Viewer):
         """Return everything but the choices."""
         wide = {"sizing_mode": "stretch_width"}
         self._found = pmui.Column(
-            *self._panes,
+            *self._boxes,
             self._choice,
             self._cell_words,
             pmui.Typography("Launch what is missing", variant="h6"),

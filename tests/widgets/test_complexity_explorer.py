@@ -129,8 +129,8 @@ def test_a_curve_has_error_bars(tmp_path):
     path = write_study(tmp_path / "size", ("training_patches",), cells, kind="training_set_size")
     explorer = ComplexityExplorer(path)
     data = drawn(explorer, "_curve")
-    assert explorer._panes[1].visible
-    assert not explorer._panes[0].visible
+    assert explorer._boxes[1].visible
+    assert not explorer._boxes[0].visible
     assert data["mean"] == pytest.approx([0.03, 0.205, 0.105])
     half = 0.01 / math.sqrt(2)
     assert np.subtract(data["high"], data["low"]) == pytest.approx(2 * half)
@@ -155,7 +155,7 @@ def test_a_study_of_three_settings_is_cut_into_slices(tmp_path):
     assert explorer.plane() == ("convolutions", "layers")
     assert explorer._map.figure.xaxis[0].axis_label == "convolutions"
     explorer._up.value = study_cells.NONE
-    assert explorer._panes[1].visible
+    assert explorer._boxes[1].visible
     assert explorer._slice.options[0] == "layers = 1, base_filters = 4"
 
 

@@ -349,8 +349,12 @@ def test_a_half_written_history_line_does_not_matter(workspace):
 
 def test_a_damaged_history_is_said(workspace):
     (workspace / "plain" / "history.jsonl").write_text("soup\nsoup\n")
+    (workspace / "plain" / "last.ckpt").unlink()  # it would be mended from there
     explorer = ResidualExplorer(workspace / "plain")
-    assert "expected one record of an epoch in line 1" in explorer.sides[0].state.object
+    assert explorer.sides[0].state.severity == "error"
+    assert "history.jsonl" in explorer.sides[0].state.object
+    explorer.run_path = str(workspace / "stated")  # the page lives
+    assert explorer.sides[0].state.severity == "success"
 
 
 @pytest.mark.parametrize("name", ["../plain", "/etc", "link"])
