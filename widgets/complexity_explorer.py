@@ -9,7 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import complexity_words, parts, shell, study_cells, study_figures, workspace
+from widgets import complexity_words, inspector_words, parts, shell, study_cells, study_figures, workspace
 from widgets.folder_choice import FolderChoice, folders_with
 from widgets.study_watcher import StudySnapshot, StudyWatcher
 
@@ -139,11 +139,6 @@ class ComplexityExplorer(pn.viewable.Viewer):
             self._draw()
         self._show_state(seen)
         return seen
-
-    def watch(self) -> ComplexityExplorer:
-        """Refresh on a timer for as long as the visitor's page is open."""
-        shell.repeat(self.refresh, PERIOD_MS)
-        return self
 
     @param.depends("path", watch=True)
     def _change_study(self) -> None:
@@ -372,9 +367,7 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
     query = pn.state.location.query_params if pn.state.location is not None else {}
     first = query.get("path") or path or next(iter(folders_with(folder, "study.json")), "")
     explorer = ComplexityExplorer(str(first), workspace_folder=folder, **options)
-    where = pmui.Typography(
-        f"Workspace<br>{parts.plain(str(folder))}", variant="body2", styles={"overflow-wrap": "anywhere"}
-    )
+    where = pmui.Typography(inspector_words.where(folder), variant="body2")
     page = shell.page(
         TITLE,
         [explorer.controls, where, pmui.Markdown(complexity_words.HELP)],
@@ -383,5 +376,5 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
     )
     if pn.state.location is not None:
         pn.state.location.sync(explorer, SYNCED)
-    explorer.watch()
+    shell.repeat(explorer.refresh, PERIOD_MS)
     return page

@@ -10,7 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import parts, residual_controls, residual_words, shell, workspace
+from widgets import inspector_words, parts, residual_controls, residual_words, run_watcher, shell, workspace
 from widgets.folder_choice import folders_with
 from widgets.residual_calibration import BeforeAfterView, CalibrationView
 from widgets.residual_controls import REGION
@@ -99,7 +99,7 @@ class ResidualExplorer(pn.viewable.Viewer):
             RunSide(
                 on_choose=self.choose,
                 on_tap=lambda number: self.param.update(patch=number),
-                on_again=self._begin,
+                on_again=self.again,
                 colour=colour,
             )
             for colour in RUN_COLOURS
@@ -153,17 +153,18 @@ class ResidualExplorer(pn.viewable.Viewer):
         self.patch = order[self._turned % len(order)]
         self._turned += 1
 
+    def again(self) -> None:
+        """Predict again, with the weights as they are now."""
+        for side in self.sides:
+            side.forget()
+        self._begin()
+
     def refresh(self) -> bool:
         """Look at the predictions and draw those that are new; return whether one is at work."""
         looks = [side.look() for side in self.sides]
         if any(fresh for fresh, _busy in looks):
             self._show()
         return any(busy for _fresh, busy in looks)
-
-    def watch(self) -> ResidualExplorer:
-        """Refresh on a timer for as long as the visitor's page is open."""
-        shell.repeat(self.refresh, PERIOD_MS)
-        return self
 
     @param.depends("run_path", "other_path", "correction", watch=True)
     def _begin(self) -> None:
@@ -184,9 +185,7 @@ class ResidualExplorer(pn.viewable.Viewer):
             self._follow()
 
     def _open(self, name: str, path: Path) -> Any:
-        from polaris_lab.training import Run
-
-        return self._given[name] if name in self._given else Run.open(path)
+        return self._given[name] if name in self._given else run_watcher.open_run(path)
 
     def _place(self, name: str) -> Path | None:
         """Return the folder that a name means, None for an empty one."""
@@ -206,7 +205,7 @@ class ResidualExplorer(pn.viewable.Viewer):
         return str(run.path)
 
     def _follow(self) -> None:
-        """In a notebook, look on a timer until the predictions end; pages do so with :meth:`watch`."""
+        """In a notebook, look on a timer until the predictions end; pages do so as long as they are open."""
         if not _loop_runs() or pn.state.curdoc is not None:
             return
 
@@ -278,13 +277,10 @@ class ResidualExplorer(pn.viewable.Viewer):
         self._told()
 
     @param.depends("page", watch=True)
-    def _turn(self) -> None:
-        self._show_page()
-        self._told()
-
     def _show_page(self) -> None:
         self._seen.visible = bool(self.shown) and self.page == "residuals"
         self._calibrated.visible = bool(self.shown) and self.page == "calibration"
+        self._told()
 
     def _told(self) -> None:
         """Show the lines of Python; in a notebook, send what changed."""
@@ -375,9 +371,7 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
     query = pn.state.location.query_params if pn.state.location is not None else {}
     first = str(query.get("path") or path or _first_run(folder))
     explorer = ResidualExplorer(first, workspace_folder=folder, wait=False, **options)
-    where = pmui.Typography(
-        f"Workspace<br>{parts.plain(str(folder))}", variant="body2", styles={"overflow-wrap": "anywhere"}
-    )
+    where = pmui.Typography(inspector_words.where(folder), variant="body2")
     page = shell.page(
         TITLE,
         [explorer.controls, where, pmui.Markdown(residual_words.HELP)],
@@ -386,7 +380,7 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
     )
     if pn.state.location is not None:
         pn.state.location.sync(explorer, SYNCED)
-    explorer.watch()
+    shell.repeat(explorer.refresh, PERIOD_MS)
     return page
 
 

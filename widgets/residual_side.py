@@ -50,6 +50,7 @@ class RunSide:
         self.path: Path | None = None
         self.judged: Judged | None = None
         self._job: JudgeJob | None = None
+        self._begun: Any = None
         self._error = ""
         self._told: Any = None
         self.correlation = residual_figures.CorrelationFigure(on_choose)
@@ -77,10 +78,13 @@ class RunSide:
     # -- the job -------------------------------------------------------------------------------------
 
     def begin(self, path: Path | None, open_run: Callable[[], Any], correction: str) -> None:
-        """Predict the validation patches of a run in a thread; a job at work is left to end."""
+        """Predict the validation patches of a run in a thread, unless that is what was begun before."""
+        if (path, correction) == self._begun:
+            return
         if path != self.path:
             self.judged = None
         self.cancel()
+        self._begun = (path, correction)
         self.path, self._error = path, ""
         self._job = None if path is None else JudgeJob(open_run, correction).start()
 
@@ -88,6 +92,11 @@ class RunSide:
         """Say why there is no run."""
         self.cancel()
         self.path, self._job, self.judged, self._error = None, None, None, words
+        self._begun = None
+
+    def forget(self) -> None:
+        """Let :meth:`begin` predict again."""
+        self._begun = None
 
     def cancel(self) -> None:
         """Ask the job to stop at its next batch."""

@@ -171,7 +171,7 @@ def test_the_kept_correction_says_that_it_knows_the_patches(workspace):
     assert explorer.sides[0].state.severity == "error"
     assert "call fit&#95;baseline(run)" in explorer.sides[0].state.object
     correction = fit_baseline(Run.open(workspace / "plain"))
-    explorer._begin()
+    explorer.again()
     judged = explorer.sides[0].judged
     assert np.allclose(judged.predicted.density, correction(judged.before.predicted.density))
     assert "fitted on 12 of the 12 patches judged here" in explorer._scores.object
@@ -293,7 +293,7 @@ def test_progress_is_shown_and_can_be_cancelled(workspace, monkeypatch):
     assert side.state.title == "plain: stopped"
     assert side.again.visible
     explorer._wait = True
-    explorer._begin()
+    explorer.again()
     assert side.state.severity == "success"
 
 

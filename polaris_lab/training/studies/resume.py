@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,13 @@ def _runs(path: Path, description: Mapping[str, Any], dataset: Any, how: dict[st
         cell = left[0]
         group = [one for one in left if one is cell or (together and one["seed"] == cell["seed"])]
         begun += [key_of(one["settings"], one["seed"]) for one in group]
-        yield from _call(path, description, cell)(dataset, path=path, seeds=(cell["seed"],), **how)
+        with closing(
+            _call(path, description, cell)(dataset, path=path, seeds=(cell["seed"],), **how)
+        ) as runs:
+            for run in runs:
+                yield run
+                if (path / ledger.STOP).exists():  # leaving removes it
+                    return
         if any(one in missing_cells(path) for one in group):
             return
 
