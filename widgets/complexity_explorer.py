@@ -11,6 +11,7 @@ import param
 
 from widgets import complexity_words, inspector_words, parts, shell, study_cells, study_figures, workspace
 from widgets.folder_choice import FolderChoice, folders_with
+from widgets.studies import label_of
 from widgets.study_watcher import StudySnapshot, StudyWatcher
 
 TITLE = "Complexity explorer"
@@ -21,6 +22,9 @@ PURPOSE = (
 
 PERIOD_MS = 700
 """Time between two looks at the study [ms]."""
+
+BEST = "the best one"
+"""In the list of cells: whichever has the best mean."""
 
 SYNCED = {
     "path": "path",
@@ -49,7 +53,7 @@ class ComplexityExplorer(pn.viewable.Viewer):
     'missing'
     """
 
-    path = param.String("", doc="Folder of the study.")
+    path = param.String("", allow_None=True, doc="Folder of the study.")
     metric = param.String("rmse_dex", doc="Column of the study's table.")
     across = param.String("", doc="Setting that is drawn across; empty for the study's own.")
     up = param.String("", doc="Setting that is drawn up, or none; empty for the study's own.")
@@ -109,6 +113,12 @@ class ComplexityExplorer(pn.viewable.Viewer):
     def choose(self, number: int | None) -> None:
         """Choose a cell: it is framed, its settings and runs are told."""
         self.cell = number
+
+    def _choose_text(self, text: str | None) -> None:
+        """Choose a cell by its words in the list."""
+        known = {one.text: number for number, one in enumerate(self._cells)}
+        if text == BEST or text in known:
+            self.cell = known.get(text)
 
     def start(self) -> None:
         """Launch the missing cells in a worker; what cannot be is told beside the button."""
@@ -211,6 +221,7 @@ class ComplexityExplorer(pn.viewable.Viewer):
                 )
             return
         if self._cells:
+            self._choice.value = BEST if number is None else self._cells[number].text
             number = complexity_words.best(self._cells, self.metric) if number is None else number
             number = 0 if number is None else number
             self._map.mark(number)
@@ -231,7 +242,7 @@ class ComplexityExplorer(pn.viewable.Viewer):
     def _check_metric(self) -> None:
         """Offer the metrics of the study; one that it lacks is replaced by its first."""
         metrics = list(self.study.metrics())
-        self._metric.options = metrics
+        self._metric.options = {label_of(name): name for name in metrics}
         if self.metric not in metrics:
             wanted, self.metric = self.metric, "rmse_dex" if "rmse_dex" in metrics else metrics[0]
             if wanted and (self._watcher.table["state"] == "finished").any():
@@ -247,7 +258,7 @@ class ComplexityExplorer(pn.viewable.Viewer):
         self._slice.param.update(
             options=slices, value=self._slice_shown, visible=len(slices) > 1 and self.study.kind != "search"
         )
-        self._choice.options = {one.text: number for number, one in enumerate(self._cells)}
+        self._choice.options = [BEST, *(one.text for one in self._cells)]
 
     def _show_state(self, seen: StudySnapshot | None) -> None:
         """Show how the study stands; nothing is sent that is shown already."""
@@ -285,7 +296,8 @@ class ComplexityExplorer(pn.viewable.Viewer):
         self._launch_state = pmui.Alert(title="", object="", severity="info", margin=10, **wide)
         self._bar = pmui.LinearProgress(value=0, variant="determinate", visible=False, **wide)
         self._cell_words = pn.pane.HTML("", stylesheets=[parts.STYLE], **wide)
-        self._choice = pmui.Select.from_param(self.param.cell, label="Cell", options={}, **wide)
+        self._choice = pmui.Select(label="Cell", options=[BEST], value=BEST, **wide)
+        self._choice.param.watch(lambda event: self._choose_text(event.new), "value")
         self._start = pmui.Button(
             label="Launch missing cells", icon="play_arrow", color="primary", variant="contained"
         )

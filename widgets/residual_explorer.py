@@ -61,8 +61,8 @@ class ResidualExplorer(pn.viewable.Viewer):
     'run: missing'
     """
 
-    run_path = param.String("", doc="Folder of the run.")
-    other_path = param.String("", doc="Folder of the other run; empty for none.")
+    run_path = param.String("", allow_None=True, doc="Folder of the run.")
+    other_path = param.String("", allow_None=True, doc="Folder of the other run; empty for none.")
     correction = param.Selector(default="none", objects=list(CORRECTIONS), doc="What is taken off.")
     by = param.Selector(
         default="target", objects=["target", "predicted"], doc="Density of the violins' bins."
@@ -169,7 +169,7 @@ class ResidualExplorer(pn.viewable.Viewer):
     @param.depends("run_path", "other_path", "correction", watch=True)
     def _begin(self) -> None:
         """Predict the patches of the runs that are named."""
-        for side, name in zip(self.sides, (self.run_path, self.other_path), strict=True):
+        for side, name in zip(self.sides, (self.run_path or "", self.other_path or ""), strict=True):
             try:
                 path = self._place(name)
             except ValueError as error:
