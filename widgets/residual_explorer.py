@@ -25,6 +25,9 @@ PURPOSE = "See where a trained network is right and where it is wrong, and compa
 PERIOD_MS = 300
 """Time between two looks at the predictions [ms]."""
 
+KNOWN_SECONDS = 0.3
+"""A page waits so long for a result, in case it is known already."""
+
 SYNCED = {
     "run_path": "path",
     "other_path": "other",
@@ -154,7 +157,7 @@ class ResidualExplorer(pn.viewable.Viewer):
         self._turned += 1
 
     def again(self) -> None:
-        """Predict again, with the weights as they are now."""
+        """Predict again, with the weights as they are."""
         for side in self.sides:
             side.forget()
         self._begin()
@@ -176,8 +179,7 @@ class ResidualExplorer(pn.viewable.Viewer):
                 side.refuse(str(error))
                 continue
             side.begin(path, lambda name=name, path=path: self._open(name, path), self.correction)
-            if self._wait:
-                side.wait()
+            side.wait(None if self._wait else KNOWN_SECONDS)
         self.sides[1].head.visible = bool(self.other_path)
         self.refresh()
         self._show()

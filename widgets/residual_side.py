@@ -103,10 +103,10 @@ class RunSide:
         if self._job is not None:
             self._job.cancel()
 
-    def wait(self) -> None:
-        """Wait for the job to end."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait for the job to end, at most so many seconds."""
         if self._job is not None:
-            self._job.wait()
+            self._job.wait(seconds)
 
     def look(self) -> tuple[bool, bool]:
         """Look at job and folder and say how they stand; return whether there is a new result, and whether it works."""
