@@ -122,22 +122,7 @@ def residual_violins(
     """
     opts = bokeh_options()
     by, table = _quantiles(residuals, None)
-    log_edges = np.log10(residuals.edges)
-    middle = 0.5 * (residuals.residual_edges[1:] + residuals.residual_edges[:-1])
-    bodies = []
-    for i in np.flatnonzero(residuals.count):
-        body = np.convolve(residuals.histogram[i], [0.25, 0.5, 0.25], mode="same")
-        used = np.flatnonzero(body)
-        inside = slice(used[0], used[-1] + 1)
-        share = body[inside] / body.max()
-        half = 0.45 * (log_edges[i + 1] - log_edges[i]) * share
-        centre = np.log10(residuals.centres[i])
-        bodies.append(
-            {
-                "density": 10 ** np.concatenate([centre - half, (centre + half)[::-1]]),
-                "residual": np.concatenate([middle[inside], middle[inside][::-1]]),
-            }
-        )
+    bodies = [{"density": density, "residual": residual} for density, residual in violin_outlines(residuals)]
     keys = [hv.Dimension("density", label=_DENSITY[by]), hv.Dimension("residual", label=_RESIDUAL)]
     violins = hv.Polygons(bodies, keys).opts(
         opts.Polygons(backend="bokeh", color=style.SKY, fill_alpha=0.6, line_color=style.BLUE, line_width=0.8)
@@ -151,6 +136,29 @@ def residual_violins(
         opts.Scatter(backend="bokeh", color="white", line_color=style.BLUE, size=6)
     )
     return hv.Overlay([violins, bars, medians, _zero()]).opts(_residual_options(by, title, width, height))
+
+
+def violin_outlines(residuals: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the outline of the violin of each bin that holds pixels: density [cm^-3] and residual [dex].
+
+    Every violin has the same width, so that the shape of a bin with few pixels can be read too.
+    """
+    log_edges = np.log10(residuals.edges)
+    middle = 0.5 * (residuals.residual_edges[1:] + residuals.residual_edges[:-1])
+    outlines = []
+    for i in np.flatnonzero(residuals.count):
+        body = np.convolve(residuals.histogram[i], [0.25, 0.5, 0.25], mode="same")
+        used = np.flatnonzero(body)
+        inside = slice(used[0], used[-1] + 1)
+        half = 0.45 * (log_edges[i + 1] - log_edges[i]) * body[inside] / body.max()
+        centre = np.log10(residuals.centres[i])
+        outlines.append(
+            (
+                10 ** np.concatenate([centre - half, (centre + half)[::-1]]),
+                np.concatenate([middle[inside], middle[inside][::-1]]),
+            )
+        )
+    return outlines
 
 
 def _quantiles(residuals: Any, by: str | None) -> tuple[str, dict[str, np.ndarray]]:

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class RunWatcher:
             self._run = None
             return Snapshot("broken", f"This run cannot be read: {error}", self.path.name, self._last.records)
         message = MESSAGES.get(status, "")
-        if status == "failed" and (reason := self._run.failure or _last_words(self.path)):
+        if status == "failed" and (reason := self._run.failure or last_words(self.path)):
             message = f"{message} Its last words: {reason}"
         self._last = replace(self._last, status=status, message=message, name=self.path.name, epochs=epochs)
         return self._last
@@ -230,10 +230,15 @@ class RunWatcher:
 
 
 def start_worker(path: Path) -> subprocess.Popen:
-    """Start ``python -m polaris_lab.cli train RUN`` in a session of its own, polite to the rest of the machine.
+    """Start ``polaris-lab train RUN`` in a process of its own; what it prints goes to :data:`WORKER_LOG`."""
+    return start_apart(["train", str(path), "--quiet"], path / WORKER_LOG)
+
+
+def start_apart(arguments: Sequence[str], log_file: Path) -> subprocess.Popen:
+    """Start ``python -m polaris_lab.cli ARGUMENTS`` in a session of its own, polite to the rest of the machine.
 
     It outlives this process, runs at low priority with one thread less than there are processors (the browser
-    and the server need one), and writes what it prints to :data:`WORKER_LOG`.
+    and the server need one), and writes what it prints to a file.
     """
     import psutil
 
@@ -244,9 +249,9 @@ def start_worker(path: Path) -> subprocess.Popen:
     apart: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    with open(path / WORKER_LOG, "wb") as log:
+    with open(log_file, "wb") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "polaris_lab.cli", "train", str(path), "--quiet"],
+            [sys.executable, "-m", "polaris_lab.cli", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -292,7 +297,7 @@ def _reap(path: Path) -> None:
         del _WORKERS[path]
 
 
-def _last_words(path: Path) -> str:
+def last_words(path: Path) -> str:
     """Return what a worker said last (the error that the command line prints, if there is one), shortened."""
     try:
         text = (path / WORKER_LOG).read_text(encoding="utf-8", errors="replace").strip()

@@ -49,33 +49,33 @@ def complexity_map(
     rows, columns = study.axes
     table = study.summary(metric)
     cells = table.assign(x=table[columns].astype(str), y=table[rows].astype(str))
-    cells["text"] = [_with_error(mean, std) for mean, std in zip(cells["mean"], cells["std"], strict=True)]
+    cells["text"] = [with_error(mean, std) for mean, std in zip(cells["mean"], cells["std"], strict=True)]
     planned = study.table()
     x, y = (
         hv.Dimension(
             axis,
-            label=_label(name),
+            label=label_of(name),
             values=[str(value) for value in sorted(planned[name].unique(), key=_key)],
         )
         for axis, name in (("x", columns), ("y", rows))
     )
-    value = hv.Dimension("mean", label=_label(metric))
-    scale = "viridis" if _more_is_better(metric) else "viridis_r"
+    value = hv.Dimension("mean", label=label_of(metric))
+    scale = "viridis" if more_is_better(metric) else "viridis_r"
     heat = hv.HeatMap(cells, [x, y], [value, "std", "seeds", "parameters"]).opts(
         opts.HeatMap(
             backend="bokeh",
             cmap=scale,
             colorbar=True,
             tools=["hover"],
-            xlabel=_label(columns),
-            ylabel=_label(rows),
-            clabel=_label(metric),
+            xlabel=label_of(columns),
+            ylabel=label_of(rows),
+            clabel=label_of(metric),
             clipping_colors={"NaN": style.MISSING},
-            **common_options(width, height, title or f"{_label(metric)}: {_seeds(study)}"),
+            **common_options(width, height, title or f"{label_of(metric)}: {_seeds(study)}"),
         )
     )
     middle = np.nanmean([cells["mean"].min(), cells["mean"].max()]) if len(cells) else 0.0
-    bright = (cells["mean"] > middle) == _more_is_better(metric)
+    bright = (cells["mean"] > middle) == more_is_better(metric)
     layers = [heat]
     for part, colour in ((cells[bright], "black"), (cells[~bright], "white")):
         layers.append(
@@ -118,7 +118,7 @@ def training_set_size(
             raise ValueError(f"study: expected one setting that is varied, got {', '.join(study.axes)}")
         (axis,) = study.axes
         table = study.summary(metric).sort_values(axis)
-        x, y = hv.Dimension(axis, label=_label(axis)), hv.Dimension("mean", label=_label(metric))
+        x, y = hv.Dimension(axis, label=label_of(axis)), hv.Dimension("mean", label=label_of(metric))
         colour = style.SERIES[number % len(style.SERIES)]
         layers.append(
             hv.Curve(table, x, y, label=name).opts(
@@ -139,18 +139,18 @@ def training_set_size(
             )
     first = next(iter(named.values()))
     frame = curve_options(
-        title or f"{_label(metric)}: {_seeds(first)}",
+        title or f"{label_of(metric)}: {_seeds(first)}",
         width,
         height,
         logx=True,
-        xlabel=_label(first.axes[0]),
-        ylabel=_label(metric),
+        xlabel=label_of(first.axes[0]),
+        ylabel=label_of(metric),
         xticks=_ticks(named, first.axes[0]),
     )
     return (
         hv.Overlay(layers)
         .opts(frame)
-        .opts(legend_position="bottom_right" if _more_is_better(metric) else "top_right")
+        .opts(legend_position="bottom_right" if more_is_better(metric) else "top_right")
     )
 
 
@@ -160,7 +160,7 @@ def _ticks(studies: dict[str, Any], axis: str) -> list[tuple[float, str]]:
     return [(float(value), f"{value:g}") for value in sorted(values)]
 
 
-def _with_error(mean: float, std: float) -> str:
+def with_error(mean: float, std: float) -> str:
     """Write a mean with its scatter, both to the scatter's second digit."""
     if not np.isfinite(std):
         return f"{mean:.3g}"
@@ -174,11 +174,13 @@ def _seeds(study: Any) -> str:
     return "one seed, no error bars" if count == 1 else f"mean ± scatter of {count} seeds"
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
+    """Return the words for a setting or a metric, with its unit."""
     return _LABELS.get(name, name.replace("_", " "))
 
 
-def _more_is_better(metric: str) -> bool:
+def more_is_better(metric: str) -> bool:
+    """Whether a larger value of a metric is the better one."""
     return metric.startswith(("accuracy", "correlation"))
 
 

@@ -8,7 +8,8 @@ A file of choices is JSON:
 
 "study" is complexity_map, training_set_size, working_scale, convolutions_study, kan_variants, sweep or search;
 "choices" are the arguments of that function of polaris_lab.training (for search: "space", "trials" ...).
-Paths are seen from the file. Ctrl-C ends after keeping what is finished; the same command goes on.
+Paths are seen from the file. In place of the file the folder of a study can be given: it is shown, and with --finish
+its planned cells that are not finished are run. Ctrl-C ends after keeping what is finished; the same command goes on.
 """
 
 from __future__ import annotations
@@ -71,14 +72,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, help="local processes, in place of what the file says")
     parser.add_argument("--metric", default="rmse_dex", help="column of the table that is printed (rmse_dex)")
+    parser.add_argument(
+        "--finish", action="store_true", help="with a folder: run its planned cells that are not finished"
+    )
+    parser.add_argument("--dataset", type=Path, help="with --finish: the dataset, where it has moved")
     parser.add_argument("--retry-failed", action="store_true", help="run cells again that failed")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run what is not finished, and show the table."""
-    from polaris_lab.training import Study
+    from polaris_lab.training import Study, finish_study
 
+    if arguments.config.is_dir() and arguments.finish:
+        runs = finish_study(arguments.config, arguments.dataset, retry_failed=arguments.retry_failed)
+        new = _follow(arguments.config, runs, visible=not arguments.quiet)
+        return _answer(Study.open(arguments.config), arguments, new=new)
     if arguments.config.is_dir():
         return _answer(Study.open(arguments.config), arguments, new=0)
     path, runs = from_file(

@@ -77,6 +77,7 @@ def predict(
     symmetries: bool = False,
     samples: int = 16,
     seed: int = 0,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> Predicted:
     """Predict every patch of a split once.
 
@@ -96,6 +97,9 @@ def predict(
         Maps to draw from a generative network.
     seed : int
         Of those.
+    on_progress : callable, optional
+        Told how many patches are predicted and how many there are, batch by batch of a network. What it raises ends
+        the prediction.
 
     Returns
     -------
@@ -132,7 +136,14 @@ def predict(
             if wanted not in run.blueprint.outputs:
                 raise ValueError(f"target: {run} predicts {', '.join(run.blueprint.outputs)}, not {wanted!r}")
         found = predict_with_runs(
-            runs, dataset, rows, target=wanted, symmetries=symmetries, samples=samples, seed=seed
+            runs,
+            dataset,
+            rows,
+            target=wanted,
+            symmetries=symmetries,
+            samples=samples,
+            seed=seed,
+            on_progress=on_progress,
         )
     else:
         found = _call(predictor, dataset, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,7 @@ def predict_with_runs(
     symmetries: bool,
     samples: int,
     seed: int,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> Predicted:
     """Return the mean answer of networks on the CPU; see :func:`polaris_lab.training.predicted.predict`."""
     models = [run.model() for run in runs]
@@ -43,14 +44,15 @@ def predict_with_runs(
     if getattr(models[0], "is_generative", False):
         if len(models) > 1 or symmetries:
             raise ValueError("predictor: expected one generative network without symmetries, got more")
-        return dataclasses.replace(_sampled(models[0], inputs, samples, seed), parameters=parameters)
+        found = _sampled(models[0], inputs, samples, seed, on_progress)
+        return dataclasses.replace(found, parameters=parameters)
     if symmetries:
         models = [Symmetric(model) for model in models]
     model = models[0] if len(models) == 1 else EnsembleModel(models)
     head = model.heads[target]
     start = time.process_time()
     with torch.inference_mode():
-        parts = [_read(model, head, batch, target) for batch in _batches(inputs)]
+        parts = [_read(model, head, batch, target) for batch in _batches(inputs, on_progress)]
     seconds = time.process_time() - start
     density, sigma, quantiles = (
         None if part[0] is None else np.concatenate(part) for part in zip(*parts, strict=True)
@@ -73,13 +75,19 @@ def _read(
     return density, None if sigma is None else sigma[:, 0].numpy(), quantiles
 
 
-def _sampled(model: BlueprintModel, inputs: Mapping[str, Tensor], samples: int, seed: int) -> Predicted:
+def _sampled(
+    model: BlueprintModel,
+    inputs: Mapping[str, Tensor],
+    samples: int,
+    seed: int,
+    on_progress: Callable[[int, int], object] | None,
+) -> Predicted:
     """Return the mean of log10 over samples, their spread, and the samples themselves."""
     start = time.process_time()
     with torch.inference_mode():
         drawn = [
             model.sample(batch, samples=samples, seed=seed + number)[:, :, 0]  # (samples, N, H, W)
-            for number, batch in enumerate(_batches(inputs))
+            for number, batch in enumerate(_batches(inputs, on_progress))
         ]
     logs = torch.cat(drawn, dim=1).double().numpy()
     seconds = time.process_time() - start
@@ -106,8 +114,13 @@ def _inputs(models: Sequence[BlueprintModel], dataset: PatchDataset, rows: np.nd
     return inputs
 
 
-def _batches(inputs: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+def _batches(
+    inputs: Mapping[str, Tensor], on_progress: Callable[[int, int], object] | None
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the inputs in parts, and tell how many patches are done when the next part is asked for."""
     first = next(iter(inputs.values()))
     count = max(1, BATCH_PIXELS // (first.shape[-2] * first.shape[-1]))
     for start in range(0, len(first), count):
         yield {name: values[start : start + count] for name, values in inputs.items()}
+        if on_progress is not None:
+            on_progress(min(start + count, len(first)), len(first))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from astropy import units as u
 
 from polaris_lab.cli import main
 from polaris_lab.datasets import PatchDataset
+from polaris_lab.training import Study
 
 CHOICES = {
     "study": "complexity_map",
@@ -93,3 +95,17 @@ def test_bad_files(folder, capsys, changes, message):
     )
     assert message in capsys.readouterr().err
     assert not (folder / "studies" / "bad").exists()
+
+
+def test_a_folder_is_finished_without_the_file(folder, tmp_path, capsys):
+    from polaris_lab.cli.study import from_file
+
+    path, runs = from_file(Path(written(folder, "part.json")), output=tmp_path / "map")
+    first = next(runs)
+    runs.close()
+    assert main(["study", str(path), "--finish", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["new_runs"], answer["cells"]) == (3, {"finished": 4})
+    assert Study.open(path).runs()[0].fingerprint == first.fingerprint
+    assert main(["study", str(path), "--finish", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["new_runs"] == 0

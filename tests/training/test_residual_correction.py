@@ -14,6 +14,7 @@ from polaris_lab.training.residual_correction import (
     ResidualCorrection,
     baseline_of,
     before_after,
+    cross_corrected,
     fit_baseline,
     fit_correction,
 )
@@ -148,3 +149,22 @@ def test_bad_choices_are_refused():
         fit_correction(predicted[:1, :5, :5], truth[:1, :5, :5])
     with pytest.raises(ValueError, match="one for each of 2"):
         ResidualCorrection("spline", (1.0, 2.0), (0.0,))
+
+
+def test_a_correction_across_halves_has_not_seen_what_it_corrects():
+    predicted, truth = pair(0, bend=0.3)
+    cloud = np.array(list("aabbcc"))
+    corrected = cross_corrected(Predicted(predicted, cloud=cloud), truth, kind="isotonic")
+    second = np.array([False, False, True, True, False, False])  # every second cloud
+    for half in (second, ~second):
+        known = fit_correction(predicted[~half], truth[~half])
+        assert np.array_equal(corrected.density[half], known(predicted[half]))
+    changed = truth.copy()
+    changed[0] *= 3  # of the first half: it is corrected by the second
+    again = cross_corrected(Predicted(predicted, cloud=cloud), changed, kind="isotonic")
+    assert np.array_equal(again.density[~second], corrected.density[~second])
+    assert not np.array_equal(again.density[second], corrected.density[second])
+    single = cross_corrected(Predicted(predicted), truth)  # without clouds, every second patch
+    assert np.array_equal(single.density[1::2], fit_correction(predicted[::2], truth[::2])(predicted[1::2]))
+    with pytest.raises(ValueError, match="two patches or more"):
+        cross_corrected(Predicted(predicted[:1]), truth[:1])

@@ -10,7 +10,17 @@ import pytest
 from astropy import units as u
 
 from polaris_lab.datasets import PatchDataset
-from polaris_lab.training import Run, Study, TrainingConfig, search, training_set_size, working_scale
+from polaris_lab.training import (
+    Run,
+    Study,
+    TrainingConfig,
+    finish_study,
+    kan_variants,
+    search,
+    sweep,
+    training_set_size,
+    working_scale,
+)
 from polaris_lab.training.metrics import scores
 from polaris_lab.training.studies.derived import block_mean, coarse_map, coarsen, subset
 
@@ -253,3 +263,50 @@ def test_without_optuna_the_error_says_how_to_get_it(small, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r"pip install 'polaris-lab\[lab\]'"):
         search(small, TRAINING, space=SPACE, path=tmp_path / "s")
+
+
+# -- going on from the folder alone --------------------------------------------------------------------
+
+
+def studies(small, path):
+    """Return generators of a study of each kind on a grid, with two seeds."""
+    given = {"seeds": (0, 1), "settings": SETTINGS}
+    some = {name: value for name, value in SETTINGS.items() if name != "base_filters"}
+    varied = {"training.learning_rate": (1e-3, 2e-3), "base_filters": (2, 3)}
+    return {
+        "sweep": sweep(small, TRAINING, path=path / "sweep", varied=varied, **{**given, "settings": some}),
+        "size": training_set_size(small, TRAINING, path=path / "size", sizes=(4, 8), **given),
+        "scale": working_scale(small, TRAINING, path=path / "scale", pixel_factors=(1, 2), **given),
+        "kan": kan_variants(small, TRAINING, path=path / "kan", variants=("unet", "just_kan"),
+                            seeds=(0, 1), settings={"reference_scale": 2.0}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["sweep", "size", "scale", "kan"])
+def test_a_study_is_finished_from_its_folder(small, tmp_path, kind):
+    runs = studies(small, tmp_path)[kind]
+    next(runs)
+    runs.close()
+    before = Study.open(tmp_path / kind)
+    planned = before.description["cells"]
+    assert before.state == "stopped"
+    list(finish_study(tmp_path / kind))
+    after = Study.open(tmp_path / kind)
+    assert after.state == "finished"
+    assert after.description["cells"] == planned
+    assert (after.table()["state"] == "finished").all()
+    assert list(finish_study(tmp_path / kind)) == []
+
+
+def test_what_cannot_be_finished_is_refused(small, tmp_path):
+    runs = studies(small, tmp_path)["size"]
+    next(runs)
+    runs.close()
+    with pytest.raises(FileNotFoundError, match="expected the folder of a study"):
+        finish_study(tmp_path / "nowhere")
+    going = finish_study(tmp_path / "size")
+    next(going)
+    (tmp_path / "size" / "stop").touch()  # asks to stop: nothing more is begun
+    assert list(going) == []
+    assert Study.open(tmp_path / "size").state == "stopped"
+    assert not Study.open(tmp_path / "size").request_stop()

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cells",
         "derived",
         "ledger",
+        "resume",
         "runner",
         "scale",
         "searching",
@@ -20,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     ],
     submod_attrs={
         "ledger": ["StudyInUseError"],
+        "resume": ["finish_study"],
         "scale": ["working_scale"],
         "searching": ["search"],
         "size": ["training_set_size"],

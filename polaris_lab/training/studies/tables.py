@@ -87,6 +87,13 @@ class Study:
             return "running"
         return "stopped" if (self._rows()["state"] == NOT_RUN).any() else "finished"
 
+    def request_stop(self) -> bool:
+        """Ask whoever runs the study to end at the next batch; what is finished is kept. Return whether somebody does."""
+        if ledger.holder(self.path) is None:
+            return False
+        (self.path / ledger.STOP).touch()
+        return True
+
     def runs(self) -> list[Run]:
         """Open all runs that are finished, in the order in which they were."""
         from polaris_lab.training.run import Run

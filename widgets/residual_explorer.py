@@ -1,0 +1,402 @@
+"""See where a run is right and where it is wrong, and two runs side by side: :class:`ResidualExplorer`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from widgets import inspector_words, parts, residual_controls, residual_words, run_watcher, shell, workspace
+from widgets.folder_choice import folders_with
+from widgets.residual_calibration import BeforeAfterView, CalibrationView
+from widgets.residual_controls import REGION
+from widgets.residual_figures import RUN_COLOURS, AccuracyFigure
+from widgets.residual_jobs import CORRECTIONS
+from widgets.residual_side import Region, RunSide
+
+TITLE = "Residual explorer"
+
+PURPOSE = "See where a trained network is right and where it is wrong, and compare two of them."
+
+PERIOD_MS = 300
+"""Time between two looks at the predictions [ms]."""
+
+KNOWN_SECONDS = 0.3
+"""A page waits so long for a result, in case it is known already."""
+
+SYNCED = {
+    "run_path": "path",
+    "other_path": "other",
+    **{name: name for name in ("correction", "by", "tolerance_dex", "patch", "page")},
+    **{name: name for name, _words in REGION},
+}
+"""Parameters that stand in the page's address, and their names there."""
+
+_SIZES = {"styles": {"flex": "1 1 330px", "min-width": "0"}}
+
+
+class ResidualExplorer(pn.viewable.Viewer):
+    """Predicted against true densities of the validation patches of a run, or of two.
+
+    The patches are predicted once, in a thread, and kept for this process; sliders only draw.
+
+    Parameters
+    ----------
+    run : Run or path, optional
+        A run of :class:`polaris_lab.Run`, or its folder.
+    other : Run or path, optional
+        Another one, to be seen beside it.
+    region : tuple of float, optional
+        Ends (x0, x1, y0, y1) of the true and of the predicted density, in log10 of cm^-3, whose pixels are marked.
+    workspace_folder : str or Path, optional
+        With it, runs are chosen from a list and named relative to the folder, which no name leads out of.
+    wait : bool, optional
+        Whether to wait for the predictions; by default where no event loop runs (a script, a test).
+
+    Examples
+    --------
+    >>> explorer = ResidualExplorer("no/such/run")
+    >>> explorer.sides[0].state.title
+    'run: missing'
+    """
+
+    run_path = param.String("", allow_None=True, doc="Folder of the run.")
+    other_path = param.String("", allow_None=True, doc="Folder of the other run; empty for none.")
+    correction = param.Selector(default="none", objects=list(CORRECTIONS), doc="What is taken off.")
+    by = param.Selector(
+        default="target", objects=["target", "predicted"], doc="Density of the violins' bins."
+    )
+    tolerance_dex = param.Number(0.2, bounds=(0.02, 1.0), doc="Residual that counts as right [dex].")
+    patch = param.Integer(0, bounds=(0, None), doc="Patch whose maps are shown.")
+    true_low = param.Number(None, allow_None=True, doc="Region: least true density [log10 cm^-3].")
+    true_high = param.Number(None, allow_None=True, doc="Region: largest true density [log10 cm^-3].")
+    predicted_low = param.Number(None, allow_None=True, doc="Region: least predicted density [log10 cm^-3].")
+    predicted_high = param.Number(
+        None, allow_None=True, doc="Region: largest predicted density [log10 cm^-3]."
+    )
+    page = param.Selector(default="residuals", objects=["residuals", "calibration"], doc="What is seen.")
+
+    def __init__(
+        self,
+        run: Any = None,
+        other: Any = None,
+        *,
+        region: Region | None = None,
+        workspace_folder: str | Path | None = None,
+        wait: bool | None = None,
+        **params: Any,
+    ):
+        self._given: dict[str, Any] = {}
+        self._turned = 0
+        paths = {"run_path": self._name_of(run), "other_path": self._name_of(other)}
+        paths = {name: value for name, value in paths.items() if value}
+        ends = {} if region is None else dict(zip((name for name, _ in REGION), region, strict=True))
+        super().__init__(**{**paths, **ends, **params})
+        self._workspace = workspace_folder
+        self._wait = not _loop_runs() if wait is None else wait
+        self.sides = [
+            RunSide(
+                on_choose=self.choose,
+                on_tap=lambda number: self.param.update(patch=number),
+                on_again=self.again,
+                colour=colour,
+            )
+            for colour in RUN_COLOURS
+        ]
+        self._accuracy = AccuracyFigure()
+        self._calibration, self._before_after = CalibrationView(), BeforeAfterView()
+        self._make_parts()
+        self.controls = residual_controls.make_controls(self, workspace_folder)
+        self.main = self._make_main()
+        self._view = pn.Row(pn.Column(self.controls, width=300), self.main, sizing_mode="stretch_width")
+        self._begin()
+
+    # -- state ---------------------------------------------------------------------------------------
+
+    @property
+    def region(self) -> Region | None:
+        """The chosen region, None while an end of it is missing."""
+        ends = tuple(getattr(self, name) for name, _words in REGION)
+        return None if any(end is None for end in ends) else ends
+
+    @property
+    def shown(self) -> list[RunSide]:
+        """The sides that have a result: one, two or none."""
+        return [side for side in self.sides if side.judged is not None]
+
+    def code(self) -> str:
+        """Return the Python lines that give this view."""
+        choices: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("correction", "by", "tolerance_dex", "patch", "page")
+            if getattr(self, name) != self.param[name].default
+        }
+        if self.region is not None:
+            choices["region"] = tuple(round(float(end), 4) for end in self.region)
+        names = [side.path.as_posix() if side.path else "" for side in self.sides]
+        return residual_words.code(names[0] or "runs/unet", names[1], choices)
+
+    def choose(self, region: Region | None) -> None:
+        """Choose a region of the correlation; its pixels stand out on the maps. None chooses nothing."""
+        ends = (None,) * 4 if region is None else (round(float(end), 3) for end in region)
+        self.param.update(**dict(zip((name for name, _ in REGION), ends, strict=True)))
+
+    def next_patch(self) -> None:
+        """Turn to the patch with most pixels in the region, then to that with the next fewer."""
+        if not self.shown:
+            return
+        inside = self.shown[0].inside
+        order = [int(number) for number in (-inside).argsort(kind="stable") if inside[number] > 0]
+        if not order:
+            raise ValueError("region: expected one with pixels in it, got none; draw a larger box")
+        self.patch = order[self._turned % len(order)]
+        self._turned += 1
+
+    def again(self) -> None:
+        """Predict again, with the weights as they are."""
+        for side in self.sides:
+            side.forget()
+        self._begin()
+
+    def refresh(self) -> bool:
+        """Look at the predictions and draw those that are new; return whether one is at work."""
+        looks = [side.look() for side in self.sides]
+        if any(fresh for fresh, _busy in looks):
+            self._show()
+        return any(busy for _fresh, busy in looks)
+
+    @param.depends("run_path", "other_path", "correction", watch=True)
+    def _begin(self) -> None:
+        """Predict the patches of the runs that are named."""
+        for side, name in zip(self.sides, (self.run_path or "", self.other_path or ""), strict=True):
+            try:
+                path = self._place(name)
+            except ValueError as error:
+                side.refuse(str(error))
+                continue
+            side.begin(path, lambda name=name, path=path: self._open(name, path), self.correction)
+            side.wait(None if self._wait else KNOWN_SECONDS)
+        self.sides[1].head.visible = bool(self.other_path)
+        self.refresh()
+        self._show()
+        if not self._wait:
+            self._follow()
+
+    def _open(self, name: str, path: Path) -> Any:
+        return self._given[name] if name in self._given else run_watcher.open_run(path)
+
+    def _place(self, name: str) -> Path | None:
+        """Return the folder that a name means, None for an empty one."""
+        if not name or name in self._given:
+            return Path(self._given[name].path).resolve() if name else None
+        return (
+            Path(name).expanduser().resolve()
+            if self._workspace is None
+            else workspace.inside(self._workspace, name)
+        )
+
+    def _name_of(self, run: Any) -> str:
+        """Return the folder of a run, which is kept if it is more than a path."""
+        if run is None or isinstance(run, str | Path):
+            return str(run or "")
+        self._given[str(run.path)] = run
+        return str(run.path)
+
+    def _follow(self) -> None:
+        """In a notebook, look on a timer until the predictions end; pages do so as long as they are open."""
+        if not _loop_runs() or pn.state.curdoc is not None:
+            return
+
+        def look() -> None:
+            if not self.refresh():
+                timer.stop()
+
+        timer = pn.state.add_periodic_callback(look, PERIOD_MS)
+
+    # -- view ----------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        """Draw all that is known."""
+        judged = [side.judged for side in self.shown]
+        self._show_page()
+        for number, side in enumerate(self.sides):
+            for box in self._boxes[number]:
+                box.visible = side.judged is not None
+        if judged:
+            self._number.end = max(len(one) for one in judged) - 1
+            for side in self.shown:
+                side.show(self.by, self.region)
+            self._accuracy.show(judged)
+            self._calibration.show(judged)
+            self._before_after.show(judged, self.by)
+            self._scores.object = (
+                residual_words.comparison(judged)
+                + residual_words.scores([(one.name, one.evaluation) for one in judged])
+                + residual_words.notes(judged)
+            )
+            self._show_tolerance()
+            self._show_region_words()
+            self._show_patch()
+        self._told()
+
+    @param.depends("by", watch=True)
+    def _show_violins(self) -> None:
+        for side in self.shown:
+            side.violins.show(side.judged, self.by)
+        self._before_after.show([side.judged for side in self.shown], self.by)
+        self._told()
+
+    @param.depends("tolerance_dex", watch=True)
+    def _show_tolerance(self) -> None:
+        self._accuracy.mark(self.tolerance_dex)
+        self._within.object = residual_words.tolerance(
+            [side.judged for side in self.shown], self.tolerance_dex
+        )
+        self._told()
+
+    @param.depends(*(name for name, _words in REGION), watch=True)
+    def _show_region(self) -> None:
+        self._turned = 0
+        for side in self.shown:
+            side.choose(self.region)
+        self._show_region_words()
+        self._show_patch()
+
+    def _show_region_words(self) -> None:
+        self._region_words.object = residual_words.chosen(self.shown, self.region)
+        self._next.disabled = self.region is None
+
+    @param.depends("patch", watch=True)
+    def _show_patch(self) -> None:
+        for side in self.shown:
+            side.show_patch(self.patch)
+        if self.shown:
+            self._where.object = residual_words.patch(self.shown[0].judged, self.patch)
+        self._told()
+
+    @param.depends("page", watch=True)
+    def _show_page(self) -> None:
+        self._seen.visible = bool(self.shown) and self.page == "residuals"
+        self._calibrated.visible = bool(self.shown) and self.page == "calibration"
+        self._told()
+
+    def _told(self) -> None:
+        """Show the lines of Python; in a notebook, send what changed."""
+        self._lines.show(self.code())
+        pn.io.push_notebook(*self._panes)  # does nothing on a served page
+
+    def _make_parts(self) -> None:
+        """Make what is shown, once."""
+        html = {"stylesheets": [parts.STYLE], "sizing_mode": "stretch_width"}
+        self._region_words, self._within = pn.pane.HTML("", **html), pn.pane.HTML("", **html)
+        self._scores = pn.pane.HTML("", **html)
+        self._where = pmui.Typography("", variant="body2")
+        self._number = pmui.IntSlider.from_param(
+            self.param.patch, label="Patch", start=0, end=1, step=1, sizing_mode="stretch_width"
+        )
+        self._next = pmui.Button(
+            label="Next patch with such pixels", icon="chevron_right", variant="outlined"
+        )
+        self._next.on_click(lambda _event: self.next_patch())
+        self._clear = pmui.Button(label="Clear", icon="close", variant="text")
+        self._clear.on_click(lambda _event: self.choose(None))
+        self._lines = parts.CodeLines("")
+        self._accuracy_pane = pn.pane.Bokeh(self._accuracy.figure, sizing_mode="stretch_width")
+        self._panes = [
+            self._accuracy_pane,
+            *(pane for side in self.sides for pane in (*side.panes.values(), *side.map_panes)),
+            *self._calibration.panes,
+            *self._before_after.panes,
+        ]
+
+    def _make_main(self) -> Any:
+        """Return everything but the choices."""
+        wide = {"sizing_mode": "stretch_width"}
+        columns = [
+            {name: pn.Column(pane, **_SIZES) for name, pane in side.panes.items()} for side in self.sides
+        ]
+        quarter = {"styles": {"flex": "1 1 240px", "min-width": "0"}}
+        maps = [
+            pn.FlexBox(*(pn.Column(pane, **quarter) for pane in side.map_panes), **wide)
+            for side in self.sides
+        ]
+        self._boxes = [[*column.values(), row] for column, row in zip(columns, maps, strict=True)]
+        self._seen = pmui.Column(
+            pn.FlexBox(*(column["correlation"] for column in columns), **wide),
+            pn.FlexBox(*residual_controls.region_fields(self), self._clear, **wide),
+            self._region_words,
+            pn.FlexBox(self._number, self._next, self._where, **wide),
+            *maps,
+            pn.FlexBox(*(column["errors"] for column in columns), **wide),
+            pn.FlexBox(
+                *(column["violins"] for column in columns), pn.Column(self._accuracy_pane, **_SIZES), **wide
+            ),
+            self._within,
+            self._before_after.view,
+            pmui.Typography("Scores", variant="h6"),
+            self._scores,
+            visible=False,
+            **wide,
+        )
+        self._calibrated = pmui.Column(self._calibration.view, visible=False, **wide)
+        return pmui.Column(
+            *(side.head for side in self.sides),
+            self._seen,
+            self._calibrated,
+            pmui.Typography("The same in Python", variant="body2"),
+            self._lines.view,
+            **wide,
+        )
+
+    def __panel__(self) -> Any:
+        return self._view
+
+
+def app(path: str | None = None, *, workspace_folder: str | Path = ".", **options: Any) -> Any:
+    """Return the page of one visitor.
+
+    Parameters
+    ----------
+    path : str, optional
+        A run, relative to the workspace folder; by default the first trained one that is found there. Where there is
+        none, the page says how to make one.
+    workspace_folder : str or Path
+        Where runs are chosen; no name leads out of it.
+    **options
+        More of :class:`ResidualExplorer`.
+    """
+    folder = Path(workspace_folder).expanduser().resolve()
+    query = pn.state.location.query_params if pn.state.location is not None else {}
+    first = str(query.get("path") or path or _first_run(folder))
+    explorer = ResidualExplorer(first, workspace_folder=folder, wait=False, **options)
+    where = pmui.Typography(inspector_words.where(folder), variant="body2")
+    page = shell.page(
+        TITLE,
+        [explorer.controls, where, pmui.Markdown(residual_words.HELP)],
+        [explorer.main],
+        purpose=PURPOSE,
+    )
+    if pn.state.location is not None:
+        pn.state.location.sync(explorer, SYNCED)
+    shell.repeat(explorer.refresh, PERIOD_MS)
+    return page
+
+
+def _first_run(folder: Path) -> str:
+    """Return the first run of a workspace that has weights, else the first one, else ""."""
+    names = folders_with(folder, "run.json")
+    return next(
+        (name for name in names if (folder / name / "best.safetensors").exists()), names[0] if names else ""
+    )
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,121 @@
+"""The maps of one patch: what went in, the truth, what came out, and the error between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from widgets import style
+from widgets.axes import ticks_of_scale
+from widgets.candidate_figures import new_figure
+from widgets.maps import colour_limits
+
+NAMES = ("column_density", "target", "predicted", "residual")
+TITLES = {"column_density": "Column density", "target": "True", "predicted": "Predicted", "residual": "Error"}
+
+_VEIL = "#8A8A8A"
+"""Lies over the pixels outside the chosen region: grey tells itself from every colour scale."""
+
+
+class PatchMaps:
+    """Four maps of a patch; with a chosen region, its pixels stand out (report, figures 12 and 13).
+
+    Attributes
+    ----------
+    figures : list of bokeh.plotting.figure
+        Column density, true and predicted density, residual; axes in pc.
+    """
+
+    def __init__(self):
+        self._maps = {name: self._map(name) for name in NAMES}
+        self.figures = [figure for figure, *_ in self._maps.values()]
+
+    def show(self, judged: Any, number: int, chosen: np.ndarray | None) -> None:
+        """Show one patch.
+
+        Parameters
+        ----------
+        judged : Judged
+        number : int
+            Of the validation patch.
+        chosen : ndarray of bool, shape (y, x), optional
+            Pixels of the chosen region; None where none is chosen.
+        """
+        target, predicted = judged.target[number], judged.predicted.density[number]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            residual = np.log10(predicted) - np.log10(target)
+        maps = {
+            "column_density": judged.column_density[number],
+            "target": target, "predicted": predicted, "residual": residual,
+        }  # fmt: skip
+        limits = {
+            name: colour_limits(values, True, None) for name, values in maps.items() if name != "residual"
+        }
+        both = (
+            min(limits["target"][0], limits["predicted"][0]),
+            max(limits["target"][1], limits["predicted"][1]),
+        )
+        valid = np.abs(residual[np.isfinite(residual)])
+        reach = max(0.3, float(np.quantile(valid, 0.98))) if valid.size else 0.3
+        limits |= {"target": both, "predicted": both, "residual": (-reach, reach)}
+        side = target.shape[0] * judged.evaluation.pixel_size_pc
+        for name, values in maps.items():
+            figure, source, mapper, bar = self._maps[name]
+            low, high = limits[name]
+            veil = np.full(values.shape, np.nan) if chosen is None else np.where(chosen, np.nan, 1.0)
+            source.data = {
+                "image": [values.astype(np.float32)], "veil": [veil.astype(np.float32)], "side": [side],
+            }  # fmt: skip
+            mapper.update(low=low, high=high)
+            if name in ("target", "predicted"):
+                bar.title = style.quantity(judged.evaluation.target).label
+            if name != "residual":
+                bar.update(**ticks_of_scale(low, high, log=True, width=200))
+            for axis_range in (figure.x_range, figure.y_range):
+                axis_range.update(start=0, end=side, reset_start=0, reset_end=side)
+        rmse, bias = (judged.evaluation.maps[name][number] for name in ("rmse_dex", "bias_dex"))
+        said = "no valid pixel" if rmse is None else f"RMSE {rmse:.3f} dex, mean {bias:+.3f}"
+        self._maps["residual"][0].title.text = f"Error: {said}"
+
+    def _map(self, name: str) -> tuple[Any, Any, Any, Any]:
+        from bokeh.models import (
+            ColorBar,
+            ColumnDataSource,
+            HoverTool,
+            LinearColorMapper,
+            LogColorMapper,
+            Range1d,
+        )
+
+        quantity = style.QUANTITIES[{"target": "density", "predicted": "density"}.get(name, name)]
+        figure = new_figure(TITLES[name], "x [pc]", "y [pc]", x_range=Range1d(0, 1), y_range=Range1d(0, 1))
+        figure.update(height=320, min_width=240)
+        figure.grid.visible = False
+        source = ColumnDataSource({"image": [], "veil": [], "side": []})
+        kind = LinearColorMapper if name == "residual" else LogColorMapper
+        mapper = kind(palette=palette(quantity.colours), low=0.1, high=1, nan_color=style.MISSING)
+        shape = {"x": 0, "y": 0, "dw": "side", "dh": "side", "source": source}
+        image = figure.image("image", color_mapper=mapper, **shape)
+        veil = LinearColorMapper(palette=[_VEIL], low=0, high=1, nan_color="rgba(0, 0, 0, 0)")
+        figure.image("veil", color_mapper=veil, alpha=0.8, **shape)
+        bar = ColorBar(
+            color_mapper=mapper, title=quantity.label, height=10, title_text_font_style="normal",
+            background_fill_alpha=0,
+        )  # fmt: skip
+        figure.add_layout(bar, "below")
+        digits = "+0.000" if name == "residual" else "0.00e+0"
+        tips = [("x, y [pc]", "$x{0.00}, $y{0.00}"), (quantity.label, f"@image{{{digits}}}")]
+        figure.add_tools(HoverTool(tooltips=tips, renderers=[image]))
+        return figure, source, mapper, bar
+
+
+def palette(name: str) -> Any:
+    """Return 256 colours of a scale of :mod:`widgets.style`."""
+    from bokeh import palettes
+
+    if name == "RdBu_r":
+        from bokeh.palettes import interp_palette
+
+        return interp_palette(tuple(palettes.RdBu[11]), 256)  # blue below zero, red above
+    return getattr(palettes, f"{name.capitalize()}256")
