@@ -112,7 +112,11 @@ class Stage:
         plotter, image, lut = self.plotter, self._image(scene), scene.lut[0] / 255.0
         plotter.clear_actors()
         seen = np.flatnonzero(scene.lut[0, :, :3].any(axis=1)) / 255  # the window of the colours
-        look = {"cmap": [tuple(c) for c in lut[:, :3]], "clim": (0, 255), "show_scalar_bar": False}
+        look = {
+            "cmap": ["#{:02x}{:02x}{:02x}".format(*shade) for shade in scene.lut[0, :, :3]],
+            "clim": (0, 255),
+            "show_scalar_bar": False,
+        }
         if picture == "isosurfaces":
             low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
             for part, opacity in ((level, 0.35), (0.5 * (1 + level), 0.9)):
