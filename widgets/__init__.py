@@ -22,6 +22,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "style",
         "training_monitor",
         "training_set_inspector",
+        "scenes",
+        "volume_viewer",
     ],
     submod_attrs={
         "emission_explorer": ["EmissionExplorer"],
@@ -35,5 +37,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "shell": ["page", "serve"],
         "training_monitor": ["TrainingMonitor"],
         "training_set_inspector": ["TrainingSetInspector"],
+        "volume_viewer": ["VolumeViewer"],
     },
 )

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "abundance",
         "column",
         "components",
+        "emissivity",
         "instrument",
         "lines",
         "lte",
@@ -20,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "abundance": ["freeze_out", "photodissociate", "shielding_extinction"],
         "column": ["excitation_temperature", "lte_column"],
         "components": ["component_number", "gaussian_components"],
+        "emissivity": ["LineFields", "line_fields"],
         "lines": ["Line"],
         "lte": [
             "equivalent_temperature",

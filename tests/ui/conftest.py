@@ -31,8 +31,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        # root has no sandbox of its own, and neither have most containers
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # root has no sandbox of its own, and neither have most containers; WebGL2 by software
+        arguments = ["--no-sandbox", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
         yield chromium
         chromium.close()
 
