@@ -16,7 +16,7 @@ MAP_PIXELS = 320
 """Longest side of a map in the report; larger ones are drawn from block means."""
 
 
-def prediction_section(observation: Any, prediction: Any, name: str) -> Section:
+def prediction_section(observation: Any, prediction: Any, name: str, *, literature: Any = None) -> Section:
     """Return what is to be said and shown of one map.
 
     Parameters
@@ -27,6 +27,8 @@ def prediction_section(observation: Any, prediction: Any, name: str) -> Section:
         The density, on the grid of the observation.
     name : str
         What the map is called.
+    literature : LiteratureComparison, optional
+        Published densities of the cloud beside those predicted.
     """
     density = prediction.density[np.isfinite(prediction.density)]
     low, median, high = np.percentile(density, [1, 50, 99])
@@ -36,7 +38,10 @@ def prediction_section(observation: Any, prediction: Any, name: str) -> Section:
     )
     words = style.typeset(words)
     parts: list[Any] = [words, *(Note(note) for note in prediction.notes)]
-    parts += [Figures(_maps(observation, prediction)), _flags(prediction), _provenance(prediction)]
+    parts.append(Figures(_maps(observation, prediction)))
+    if literature is not None:
+        parts.append(_literature(literature))
+    parts += [_flags(prediction), _provenance(prediction)]
     return Section(name, [*parts, "For a paper:", Code(str(prediction.cite()))])
 
 
@@ -99,6 +104,15 @@ def _maps(observation: Any, prediction: Any) -> list[Figure]:
             )
         )
     return row
+
+
+def _literature(literature: Any) -> Table:
+    words = (
+        f"Published densities of {literature.cloud} beside this prediction, all as n_H at {literature.distance_pc:g} pc; "
+        "dex: predicted over published. They are densities of different gas: read the definitions."
+    )
+    head = [style.typeset(cell) for cell in literature.head]
+    return Table(head, literature.cells(), style.typeset(words), numeric=False)
 
 
 def _flags(prediction: Any) -> Table:

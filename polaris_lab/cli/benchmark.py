@@ -40,6 +40,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MINUTES",
         help="CPU time for all trainings together (30)",
     )
+    parser.add_argument(
+        "--network",
+        action="append",
+        metavar="NAME",
+        help='judge this network of the table only, for example "ours, 12 filters" (may be repeated)',
+    )
+    parser.add_argument(
+        "--estimator",
+        action="append",
+        metavar="NAME",
+        help="of the classical estimators judge this one only, beside the power law and the multi-scale regression that all "
+        "are compared with, for example power_law (may be repeated)",
+    )
+    parser.add_argument(
+        "--first-test",
+        type=int,
+        metavar="NUMBER",
+        help="judge on the clouds from this number on (2000), for example 4000: others than have been looked at",
+    )
     parser.add_argument("--quiet", action="store_true", help="do not say what is being done")
 
 
@@ -48,9 +67,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     import pooch
     import torch
 
-    from polaris_lab.training.benchmark_networks import run_benchmark
+    from polaris_lab.config import did_you_mean
+    from polaris_lab.training.benchmark_networks import NETWORKS, run_benchmark
 
     torch.set_num_threads(1)
+
+    for name in arguments.network or ():
+        if name not in NETWORKS:
+            raise ValueError(f"--network: unknown name {name!r}: {did_you_mean(name, list(NETWORKS))}")
 
     def say(line: str) -> None:
         if not arguments.quiet:
@@ -58,7 +82,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     cache = arguments.cache or Path(pooch.os_cache("polaris-lab")) / "benchmark"
     size = "quick" if arguments.quick else "medium" if arguments.medium else "full"
-    table = run_benchmark(cache, size=size, cpu_minutes=arguments.cpu_minutes, progress=say)
+    table = run_benchmark(
+        cache,
+        size=size,
+        cpu_minutes=arguments.cpu_minutes,
+        networks={name: NETWORKS[name] for name in arguments.network} if arguments.network else None,
+        estimators=arguments.estimator,
+        first_test=arguments.first_test,
+        progress=say,
+    )
     if arguments.output is not None:
         from polaris_lab.config import write_bytes
 

@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--interval", choices=("68", "95", "both"), default="both", help="which intervals are written"
     )
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report too")
+    parser.add_argument(
+        "--literature",
+        metavar="CLOUD",
+        help='put published densities beside the answer: "Taurus L1495", "Polaris", "Orion A" or "Orion B" '
+        "(default: the cloud that --distance names, if it is one of them)",
+    )
     parser.add_argument("--unit", help='unit of the maps if a header lies, for example "cm-2" or "dex(cm-2)"')
     parser.add_argument("--hdu", help="number or name of the image in the file (default: the first one)")
     parser.add_argument("--error-hdu", help="number or name of the image with the standard error")

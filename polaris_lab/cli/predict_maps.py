@@ -38,6 +38,7 @@ class Job:
             if getattr(arguments, name) is not None
         }
         self.intervals = (68, 95) if arguments.interval == "both" else (int(arguments.interval),)
+        self.cloud = _published_cloud(arguments.literature, arguments.distance)
         self.sections: list[Any] = []
         self.failed: list[str] = []
         self._runs: list[Any] | None = None
@@ -102,10 +103,24 @@ class Job:
         if not given.classical:
             self.runs()
         check_output(output, overwrite=given.overwrite)  # makes its folder, so not before the rest is known
-        answer = self._answer(path, output, *self._work(observation, output, stem(path)))
+        density, quality, notes = self._work(observation, output, stem(path))
+        answer = self._answer(path, output, density, quality, notes)
         if not given.json:
             _say(answer)
+        literature = self._literature(density)
+        if literature is not None:
+            answer["literature"] = literature.records()
+            if not given.json:
+                print(f"\n{literature}\n")
         return answer
+
+    def _literature(self, density: np.ndarray) -> Any:
+        """Return published densities of the cloud beside those of a map, None where there are none."""
+        from polaris_lab.observations.literature import compare_with_literature
+
+        if self.cloud is None:
+            return None
+        return compare_with_literature(density, self.cloud, distance_pc=self.distance.to_value(u.pc))
 
     def _work(self, observation: Any, output: Path, name: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Predict and write; return density, quality and notes."""
@@ -151,7 +166,8 @@ class Job:
         if given.report is not None:
             from widgets.prediction_report import prediction_section
 
-            self.sections.append(prediction_section(observation, prediction, name))
+            literature = self._literature(prediction.density)
+            self.sections.append(prediction_section(observation, prediction, name, literature=literature))
         return prediction.density, prediction.quality, list(prediction.notes)
 
     def _answer(
@@ -195,6 +211,18 @@ class Job:
         if not self.arguments.json:
             print(f"report {self.arguments.report}")
         return {**answer, "report": str(self.arguments.report)}
+
+
+def _published_cloud(named: str | None, distance: str) -> str | None:
+    """Return the cloud whose published densities stand beside the answer: the one named, or that of the distance."""
+    from polaris_lab.observations.literature import clouds, published
+
+    if named is None:
+        return next((cloud for cloud in clouds() if cloud.lower() == distance.strip().lower()), None)
+    try:
+        return published(named)[0].cloud
+    except ValueError as error:
+        raise ValueError(f"--literature: expected one of {', '.join(clouds())}; {error}") from error
 
 
 def _say(answer: dict[str, Any]) -> None:

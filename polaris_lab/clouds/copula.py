@@ -13,7 +13,8 @@ import math
 import numpy as np
 from scipy import fft
 
-from polaris_lab.clouds.fields import remap, wave_numbers
+from polaris_lab.clouds.fields import wave_numbers
+from polaris_lab.clouds.quantiles import remap
 
 LARGEST_CONTRAST = 3e4
 """n / <n> where the power-law tail ends."""

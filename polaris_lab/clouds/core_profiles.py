@@ -10,7 +10,7 @@ import numpy as np
 from scipy import integrate
 
 from polaris_lab.config import did_you_mean
-from polaris_lab.units import HYDROGEN_MASS, MEAN_MASS_PER_HYDROGEN, PARSEC
+from polaris_lab.units import HYDROGEN_MASS, MEAN_MASS_PER_HYDROGEN, PARSEC, SOLAR_MASS
 
 PROFILES = ("plummer", "bonnor-ebert")
 """Choices of a core's profile."""
@@ -150,7 +150,7 @@ class Core:
     @property
     def mass_solar(self) -> float:
         """Mass of the core with helium [Msun]."""
-        return self.volume_integrals()[0] * PARSEC**3 * MEAN_MASS_PER_HYDROGEN * HYDROGEN_MASS / 1.98841e33
+        return self.volume_integrals()[0] * PARSEC**3 * MEAN_MASS_PER_HYDROGEN * HYDROGEN_MASS / SOLAR_MASS
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,10 +13,7 @@ from polaris_lab.clouds.projection import project
 from polaris_lab.clouds.simulation import AXES, SimulationCube
 from polaris_lab.clouds.spectra import spectral_slope
 from polaris_lab.clouds.synthetic import sound_speed
-from polaris_lab.units import GRAVITATION, HYDROGEN_MASS, MEAN_MASS_PER_HYDROGEN, PARSEC
-
-SOLAR_MASS = 1.98841e33
-"""[g]"""
+from polaris_lab.units import GRAVITATION, HYDROGEN_MASS, MEAN_MASS_PER_HYDROGEN, PARSEC, SOLAR_MASS
 
 YEAR = 3.15576e7
 """Julian year [s]."""

@@ -1,4 +1,4 @@
-"""Random fields on a periodic grid: Gaussian velocities with a chosen spectrum, and a chosen density PDF."""
+"""Random fields on a periodic grid: Gaussian, with a chosen spectrum and share of compression."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import math
 
 import numba
 import numpy as np
-from scipy import fft, special
-
-LARGEST_LOG_CONTRAST = 7.0
-"""ln(n/<n>) where the power-law tail of :func:`density_quantiles` ends unless told otherwise."""
+from scipy import fft
 
 
 def wave_numbers(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -64,10 +61,8 @@ def random_velocity(
         largest_wave_number=largest_wave_number,
         workers=workers,
     )
-    velocity = np.empty((3, size, size, size), np.float32)
-    for component in range(3):
-        velocity[component] = fft.irfftn(modes[component], s=(size,) * 3, workers=workers)
-    return velocity
+    modes = fft.ifftn(modes, axes=(1, 2), overwrite_x=True, workers=workers)
+    return fft.irfft(modes, n=size, axis=3, workers=workers)
 
 
 def velocity_modes(
@@ -86,37 +81,97 @@ def velocity_modes(
     ndarray, shape (3, n, n, n/2 + 1), complex64
         As ``scipy.fft.rfftn`` of each component gives them.
     """
-    k = wave_numbers(size)
-    squared = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
-    kept = (squared > 0) & (np.maximum(np.maximum(abs(k[0]), abs(k[1])), k[2]) < size / 2)
+    table = _amplitudes(size, slope)
     if largest_wave_number is not None:
-        kept &= squared < largest_wave_number**2
-    safe = np.where(squared > 0, squared, np.float32(1.0))
-    shape = np.where(kept, safe ** np.float32(slope / 4), np.float32(0.0))
-    modes = np.empty((3, *shape.shape), np.complex64)  # (3, n, n, n/2+1)
+        table[np.arange(table.size) >= largest_wave_number**2] = 0.0
+    modes = np.empty((3, size, size, size // 2 + 1), np.complex64)
     for component in range(3):
         noise = rng.standard_normal((size, size, size), dtype=np.float32)
-        np.multiply(fft.rfftn(noise, workers=workers), shape, out=modes[component])
-    along = (k[0] * modes[0] + k[1] * modes[1] + k[2] * modes[2]) / safe
-    compression = _power(along, size, squared)
-    whole = sum(_power(component, size) for component in modes)
-    a = math.sqrt(compressive_fraction / compression)  # Parseval: mean(v^2) = 1
-    b = math.sqrt((1.0 - compressive_fraction) / (whole - compression))
-    modes *= np.float32(b)
-    along *= np.float32(a - b)
-    for component in range(3):
-        modes[component] += k[component] * along
+        modes[component] = fft.rfftn(noise, workers=workers)
+    compression, whole = _colour_velocity(modes.view(np.float32), table)
+    a = math.sqrt(float(size) ** 6 * compressive_fraction / compression)  # Parseval: mean(v^2) = 1
+    b = math.sqrt(float(size) ** 6 * (1.0 - compressive_fraction) / (whole - compression))
+    _weigh_compression(modes.view(np.float32), np.float32(a - b), np.float32(b))
     return modes
 
 
-def _power(modes: np.ndarray, size: int, weight: np.ndarray | float = 1.0) -> float:
-    """Return the mean square of a real field from its half of the modes, weighted mode by mode."""
-    squares = ((modes.real**2 + modes.imag**2) * weight).sum(axis=(0, 1), dtype=np.float64)
-    twice = np.full(squares.size, 2.0)  # a real transform holds half of the modes
-    twice[0] = 1.0
-    if size % 2 == 0:
-        twice[-1] = 1.0
-    return float((twice * squares).sum()) / float(size) ** 6
+def _amplitudes(size: int, slope: float) -> np.ndarray:
+    """Return the amplitude of a mode by its squared wave number, a whole number; none for the mean."""
+    squared = np.arange(3 * (size // 2) ** 2 + 1, dtype=np.float32)
+    squared[0] = 1.0
+    table = squared ** np.float32(slope / 4)
+    table[0] = 0.0
+    return table
+
+
+@numba.njit(nogil=True, cache=True)
+def _colour(modes, table):  # pragma: no cover - compiled
+    """Multiply the half of the modes of a real field by their amplitudes; return the sum of |F|^2 over all."""
+    size, half = modes.shape[0], modes.shape[2]
+    whole = 0.0
+    for z in range(size):
+        for y in range(size):
+            rest = min(z, size - z) ** 2 + min(y, size - y) ** 2
+            for x in range(half):
+                mode = modes[z, y, x] * table[rest + x * x]
+                modes[z, y, x] = mode
+                power = np.float64(mode.real**2 + mode.imag**2)
+                whole += power if x == 0 or 2 * x == size else 2.0 * power
+    return whole
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _colour_velocity(parts, table):  # pragma: no cover - compiled
+    """Do so for three components without the Nyquist modes; return the power along k and all of it.
+
+    `parts` holds real and imaginary parts in turn: both are treated alike.
+    """
+    size, width = parts.shape[1], parts.shape[3]
+    amplitude, share = np.empty(width, np.float32), np.empty(width, np.float32)
+    twice = np.full(width, np.float32(2.0))  # a real transform holds half of the modes
+    twice[:2] = 1.0
+    compression, whole = 0.0, 0.0
+    for z in range(size):
+        kz = np.float32(z if 2 * z < size else z - size)
+        for y in range(size):
+            ky = np.float32(y if 2 * y < size else y - size)
+            rest = int(kz * kz + ky * ky)
+            nyquist = 2 * y == size or 2 * z == size
+            for x in range(width // 2):
+                squared = rest + x * x
+                value = np.float32(0.0) if nyquist or 2 * x == size else table[squared]
+                amplitude[2 * x] = amplitude[2 * x + 1] = value
+                share[2 * x] = share[2 * x + 1] = twice[2 * x] / np.float32(max(squared, 1))
+            along_k, power = 0.0, 0.0
+            for j in range(width):
+                a = parts[0, z, y, j] * amplitude[j]
+                b = parts[1, z, y, j] * amplitude[j]
+                c = parts[2, z, y, j] * amplitude[j]
+                parts[0, z, y, j], parts[1, z, y, j], parts[2, z, y, j] = a, b, c
+                along = kz * a + ky * b + np.float32(j >> 1) * c
+                along_k += np.float64(share[j] * along * along)
+                power += np.float64(twice[j] * (a * a + b * b + c * c))
+            compression += along_k
+            whole += power
+    return compression, whole
+
+
+@numba.njit(nogil=True, cache=True)
+def _weigh_compression(parts, more, factor):  # pragma: no cover - compiled
+    """Multiply by `factor`, and what points along k by `factor + more`."""
+    size, width = parts.shape[1], parts.shape[3]
+    for z in range(size):
+        kz = np.float32(z if 2 * z < size else z - size)
+        for y in range(size):
+            ky = np.float32(y if 2 * y < size else y - size)
+            rest = kz * kz + ky * ky
+            for j in range(width):
+                kx = np.float32(j >> 1)
+                a, b, c = parts[0, z, y, j], parts[1, z, y, j], parts[2, z, y, j]
+                along = (kz * a + ky * b + kx * c) * (more / max(rest + kx * kx, np.float32(1.0)))
+                parts[0, z, y, j] = factor * a + kz * along
+                parts[1, z, y, j] = factor * b + ky * along
+                parts[2, z, y, j] = factor * c + kx * along
 
 
 def random_field(rng: np.random.Generator, size: int, *, slope: float, workers: int = 1) -> np.ndarray:
@@ -148,13 +203,11 @@ def random_field(rng: np.random.Generator, size: int, *, slope: float, workers: 
     >>> print(field.shape, round(float((field**2).mean()), 4))
     (16, 16, 16) 1.0
     """
-    k = wave_numbers(size)
-    squared = k[0] ** 2 + k[1] ** 2 + k[2] ** 2
-    squared[0, 0, 0] = np.inf  # no mean
     modes = fft.rfftn(rng.standard_normal((size, size, size), dtype=np.float32), workers=workers)
-    modes *= squared ** np.float32(slope / 4)
-    modes *= np.float32(1.0 / math.sqrt(_power(modes, size)))
-    return fft.irfftn(modes, s=(size,) * 3, workers=workers)
+    power = _colour(modes, _amplitudes(size, slope)) / float(size) ** 6
+    field = fft.irfftn(modes, s=(size,) * 3, workers=workers)
+    field *= np.float32(1.0 / math.sqrt(power))
+    return field
 
 
 def compressive_share(velocity: np.ndarray, *, workers: int = 1) -> float:
@@ -179,141 +232,3 @@ def compressive_share(velocity: np.ndarray, *, workers: int = 1) -> float:
     whole = sum(twice * abs(component) ** 2 for component in modes)
     whole[0, 0, 0] = 0.0
     return float(compression.sum(dtype=np.float64) / whole.sum(dtype=np.float64))
-
-
-def density_quantiles(
-    u: np.ndarray,
-    *,
-    width: float,
-    tail_slope: float | None = None,
-    largest_log_contrast: float = LARGEST_LOG_CONTRAST,
-) -> np.ndarray:
-    """Return ln(n/<n>) below which a share `u` of the volume lies, up to a constant.
-
-    The PDF is log-normal with dispersion `width`; with `tail_slope` alpha it goes over into
-    p(s) ~ exp(-alpha s) at s_t = (alpha - 1/2) width^2, continuous in value and slope, and ends at
-    `largest_log_contrast`.
-
-    Parameters
-    ----------
-    u : ndarray
-        Shares of the volume, between 0 and 1 exclusive.
-    width : float
-        Dispersion of ln n of the log-normal body, sigma_s.
-    tail_slope : float, optional
-        alpha of the tail; none by default.
-    largest_log_contrast : float
-        ln(n/<n>) where the tail ends.
-
-    Returns
-    -------
-    ndarray, float64
-        s = ln(n/<n>) with the shape of `u`; the mean of exp(s) is near 1, not exactly 1, because of the tail.
-
-    References
-    ----------
-    Burkhart (2018), ApJ 863, 118.
-
-    Examples
-    --------
-    >>> print(density_quantiles(np.array([0.5]), width=1.0))
-    [-0.5]
-    """
-    u = np.asarray(u, np.float64)
-    centre = -0.5 * width**2
-    if tail_slope is None or centre + tail_slope * width**2 >= largest_log_contrast:
-        return centre + width * special.ndtri(u)
-    start = centre + tail_slope * width**2
-    body = special.ndtr(tail_slope * width)
-    height = math.exp(-0.5 * (tail_slope * width) ** 2) / (math.sqrt(2 * math.pi) * width)
-    tail = height / tail_slope * -math.expm1(-tail_slope * (largest_log_contrast - start))
-    volume = u * (body + tail)
-    inside = volume < body
-    result = np.empty(u.shape)
-    result[inside] = centre + width * special.ndtri(volume[inside])
-    beyond = (volume[~inside] - body) * (tail_slope / height)
-    result[~inside] = start - np.log1p(-beyond) / tail_slope
-    return result
-
-
-def remap(
-    log_density: np.ndarray,
-    *,
-    width: float,
-    tail_slope: float | None = None,
-    largest_log_contrast: float = LARGEST_LOG_CONTRAST,
-) -> np.ndarray:
-    """Give a field the PDF of :func:`density_quantiles` and keep its topology: the order of cells stays.
-
-    Parameters
-    ----------
-    log_density : ndarray
-        Any monotonic function of the density.
-    width, tail_slope, largest_log_contrast
-        As in :func:`density_quantiles`.
-
-    Returns
-    -------
-    ndarray, float64
-        s = ln(n/<n>) with the same shape; the mean of exp(s) is 1.
-
-    Examples
-    --------
-    >>> s = remap(np.arange(1000.0), width=1.0)
-    >>> print(round(float(np.exp(s).mean()), 12), bool((np.diff(s) > 0).all()))
-    1.0 True
-    """
-    count = log_density.size
-    values = density_quantiles(
-        (np.arange(count) + 0.5) / count,
-        width=width,
-        tail_slope=tail_slope,
-        largest_log_contrast=largest_log_contrast,
-    )
-    values -= math.log(float(np.mean(np.exp(values))))
-    result = np.empty(count)
-    result[rank_order(log_density)] = values
-    return result.reshape(log_density.shape)
-
-
-def rank_order(values: np.ndarray) -> np.ndarray:
-    """Return the flat indices that sort an array, equal values in the order of their places.
-
-    For float32 a radix sort on the bits, five times as fast as the general one.
-
-    Examples
-    --------
-    >>> rank_order(np.array([[2.0, -1.0], [0.5, -3.0]], np.float32))
-    array([3, 1, 2, 0])
-    """
-    if values.dtype != np.float32 or values.size >= 2**32:
-        return np.argsort(values, axis=None, kind="stable")
-    return _radix_order(np.ascontiguousarray(values).reshape(-1).view(np.uint32)).astype(np.int64)
-
-
-@numba.njit(nogil=True, cache=True)
-def _radix_order(bits):  # pragma: no cover - compiled
-    """Sort the bits of floats: three passes of 11 bits over (key, place) pairs."""
-    count = bits.size
-    keys, places = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    other_keys, other_places = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    for i in range(count):
-        value = bits[i]
-        # negative floats grow downwards: turn all their bits; positive ones come after them
-        keys[i] = ~value if value >> np.uint32(31) else value | np.uint32(0x80000000)
-        places[i] = i
-    for turn in range(3):
-        shift = np.uint32(11 * turn)
-        starts = np.zeros(2049, np.int64)
-        for i in range(count):
-            starts[((keys[i] >> shift) & np.uint32(2047)) + 1] += 1
-        for digit in range(2048):
-            starts[digit + 1] += starts[digit]
-        for i in range(count):
-            digit = (keys[i] >> shift) & np.uint32(2047)
-            target = starts[digit]
-            starts[digit] += 1
-            other_keys[target], other_places[target] = keys[i], places[i]
-        keys, other_keys = other_keys, keys
-        places, other_places = other_places, places
-    return places

@@ -16,7 +16,8 @@ import numpy as np
 from scipy import fft
 from tqdm.auto import tqdm
 
-from polaris_lab.clouds.fields import random_field, random_velocity, remap, velocity_modes, wave_numbers
+from polaris_lab.clouds.fields import random_field, random_velocity, velocity_modes, wave_numbers
+from polaris_lab.clouds.quantiles import remap
 from polaris_lab.parallel import share_rows, thread_count
 
 VELOCITY_SLOPE = -4.0
@@ -71,6 +72,7 @@ def fbm(choices: dict[str, Any], rng: np.random.Generator, progress: bool) -> tu
             size,
             compressive_fraction=choices["compressive_fraction"],
             slope=VELOCITY_SLOPE,
+            workers=thread_count(),
         )
 
     with ThreadPoolExecutor(1) as other:  # density and velocity side by side
@@ -140,7 +142,7 @@ def _at_mach_number(velocity: np.ndarray, log_contrast: np.ndarray, mach_number:
     """Move to the frame of the centre of mass and scale to the mass-weighted rms velocity asked for."""
     layers = velocity.shape[1]
     sums = np.zeros((layers, 5))
-    share_rows(_weigh, layers, np.asarray(log_contrast, np.float32), velocity, sums)
+    share_rows(_weigh, layers, np.exp(log_contrast, dtype=np.float32), velocity, sums)
     mass, *momentum, power = sums.sum(axis=0)
     mean = np.array(momentum) / mass
     scale = mach_number / math.sqrt(power / mass - (mean**2).sum())
@@ -148,21 +150,27 @@ def _at_mach_number(velocity: np.ndarray, log_contrast: np.ndarray, mach_number:
     return velocity
 
 
-@numba.njit(nogil=True, cache=True)
-def _weigh(log_contrast, velocity, sums, first, last):  # pragma: no cover - compiled
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _weigh(density, velocity, sums, first, last):  # pragma: no cover - compiled
     """Add up rho, rho v_z, rho v_y, rho v_x and rho v^2 of each layer."""
     for z in range(first, last):
         for y in range(velocity.shape[2]):
-            row = np.zeros(5)
+            mass = along_z = along_y = along_x = power = 0.0
             for x in range(velocity.shape[3]):
-                weight = np.float64(np.exp(log_contrast[z, y, x]))
-                row[0] += weight
-                for c in range(3):
-                    value = np.float64(velocity[c, z, y, x])
-                    row[c + 1] += weight * value
-                    row[4] += weight * value * value
-            for c in range(5):
-                sums[z, c] += row[c]
+                weight = np.float64(density[z, y, x])
+                a = np.float64(velocity[0, z, y, x])
+                b = np.float64(velocity[1, z, y, x])
+                c = np.float64(velocity[2, z, y, x])
+                mass += weight
+                along_z += weight * a
+                along_y += weight * b
+                along_x += weight * c
+                power += weight * (a * a + b * b + c * c)
+            sums[z, 0] += mass
+            sums[z, 1] += along_z
+            sums[z, 2] += along_y
+            sums[z, 3] += along_x
+            sums[z, 4] += power
 
 
 @numba.njit(nogil=True, cache=True)

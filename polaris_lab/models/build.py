@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.fitting import CHUNK
@@ -23,6 +24,7 @@ from polaris_lab.models.inputs import (
     placeholders,
 )
 from polaris_lab.models.node import Node
+from polaris_lab.models.reach import front_nodes, receptive_margin, trim
 from polaris_lab.models.registry import Fitted, block_class, input_names
 
 GENERATIVE_PRESETS = '"flow_matching", "diffusion" or "invertible"'
@@ -39,6 +41,8 @@ class BlueprintModel(nn.Module):
         The blocks by the name of their node.
     receptive_margin : int
         Pixels further than this from an output pixel cannot change it: the margin that a tile needs.
+    inner_margin : int
+        The same behind the blocks without weights that look at the inputs first, such as a local contrast.
     heads : dict of Head
         How to read the raw answer of each output.
     stride : int
@@ -56,16 +60,27 @@ class BlueprintModel(nn.Module):
             name: getattr(self.nodes[name], "head", PointHead()) for name in blueprint.outputs
         }
         self.channels = input_channels(blueprint, self.nodes)
-        self.receptive_margin = _receptive_margin(blueprint, self.nodes)
+        self.receptive_margin = receptive_margin(blueprint, self.nodes)
+        self.front = front_nodes(blueprint, self.nodes)
+        self.inner_margin = receptive_margin(blueprint, self.nodes, known=self.front)
         self.stride = math.lcm(*(getattr(block, "stride", 1) for block in self.nodes.values()))
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    def forward(
+        self, inputs: Mapping[str, Tensor], *, kept: tuple[slice, slice] | None = None
+    ) -> Tensor | dict[str, Tensor]:
         """Return the raw answer (N, C, H, W) for inputs by name: log10 of what is logarithmic, the rest as it is.
 
         C is 1, log10 of the target itself, unless the output has another head: :meth:`point` reads the answer.
         With several outputs it is a dict of such tensors. Names that the blueprint does not know are left aside;
         an optional input that is missing counts as NaN everywhere. Where a map is NaN the answer is NaN for networks
         that start from a baseline, and other pixels are not spoilt.
+
+        Parameters
+        ----------
+        inputs : mapping of str to Tensor
+        kept : (slice, slice), optional
+            Rows and columns whose answer is needed. What the network does not need for it, since a local contrast has
+            already looked there, is left out; the answer is NaN there.
 
         Raises
         ------
@@ -76,11 +91,21 @@ class BlueprintModel(nn.Module):
             a cube, (N, 1, 1, 1) for a number (see :mod:`polaris_lab.quantities`).
         """
         values = checked_values(self.blueprint, inputs, self.channels)
+        left_out = (0, 0, 0, 0)
+        if kept is not None and self.inner_margin < self.receptive_margin:
+            for node in self.blueprint.nodes:
+                if node.name in self.front:
+                    values[node.name] = _answer(node, self.nodes[node.name], values)
+            left_out = trim(values, kept, margin=self.inner_margin, stride=self.stride)
         for node in self.blueprint.nodes:
-            values[node.name] = _answer(node, self.nodes[node.name], values)
-        if not self.blueprint.extra_outputs:
-            return values[self.blueprint.output]  # (N, C, H, W)
-        return {name: values[name] for name in self.blueprint.outputs}  # each (N, C, H, W)
+            if node.name not in values:
+                values[node.name] = _answer(node, self.nodes[node.name], values)
+        answers = {name: values[name] for name in self.blueprint.outputs}  # each (N, C, H, W)
+        if any(left_out):
+            answers = {
+                name: functional.pad(value, left_out, value=math.nan) for name, value in answers.items()
+            }
+        return answers if self.blueprint.extra_outputs else answers[self.blueprint.output]
 
     def point(self, raw: Tensor | Mapping[str, Tensor], output: str | None = None) -> Tensor:
         """Return log10 of the value to report (N, 1, H, W) from a raw answer.
@@ -312,15 +337,6 @@ def _answer(node: Node, block: nn.Module, values: Mapping[str, Tensor]) -> Tenso
         return block(*(values[name] for name in node.inputs))
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"node {node.name!r}: {error}") from error
-
-
-def _receptive_margin(blueprint: Blueprint, blocks: nn.ModuleDict) -> int:
-    """Return the longest sum of margins on a path from an input to an output."""
-    reach = dict.fromkeys(blueprint.inputs, 0)
-    for node in blueprint.nodes:
-        before = max((reach[name] for name in node.inputs), default=0)
-        reach[node.name] = before + getattr(blocks[node.name], "receptive_margin", 0)
-    return max(reach[output] for output in blueprint.outputs)
 
 
 def _fit(block: Fitted, node: Node, arguments: list[Tensor | None], target: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from html import escape
+from typing import ClassVar
 
 import numpy as np
 
@@ -104,7 +105,22 @@ class LiteratureComparison:
     distance_pc: float
     rows: tuple[tuple[LiteratureDensity, float, float, float, str], ...]
 
-    def _cells(self) -> list[tuple[str, ...]]:
+    def records(self) -> list[dict[str, float | str]]:
+        """Return the rows as JSON values."""
+        return [
+            {
+                "published_cm-3": published,
+                "predicted_cm-3": predicted,
+                "difference_dex": difference,
+                "definition": entry.definition,
+                "of_the_map": taken,
+                "reference": entry.reference,
+            }
+            for entry, published, predicted, difference, taken in self.rows
+        ]
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """Return the rows as text, in the order of :attr:`head`."""
         return [
             (
                 f"{published:.3g}",
@@ -117,21 +133,21 @@ class LiteratureComparison:
             for entry, published, predicted, difference, taken in self.rows
         ]
 
-    _HEAD = ("published n_H [cm^-3]", "predicted", "dex", "definition", "of the map", "reference")
+    head: ClassVar = ("published n_H [cm^-3]", "predicted", "dex", "definition", "of the map", "reference")
 
     def __str__(self) -> str:
         """Return the table as text."""
-        rows = [self._HEAD, *self._cells()]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self._HEAD))]
+        rows = [self.head, *self.cells()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.head))]
         lines = [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
         ]
         return "\n".join([f"{self.cloud} at {self.distance_pc:g} pc", *lines])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in self._HEAD)
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.head)
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._cells()
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.cells()
         )
         title = f"{escape(self.cloud)} at {self.distance_pc:g} pc"
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -142,7 +142,14 @@ def patch_size(run: Run) -> int:
 
 
 def plan_map(
-    shape: tuple[int, int], *, margin: int, stride: int, patch: int, overlap: float | None, tile: int | None
+    shape: tuple[int, int],
+    *,
+    margin: int,
+    stride: int,
+    patch: int,
+    overlap: float | None,
+    tile: int | None,
+    spared: int = 0,
 ) -> TilePlan:
     """Cut a map into tiles.
 
@@ -158,11 +165,13 @@ def plan_map(
         Fraction of a tile that it shares with the next; by default tiles have a margin instead.
     tile : int, optional
         Side of a tile [pixels].
+    spared : int
+        Pixels of the margin that cost next to nothing: tiles are larger by them on both sides, by default.
     """
     if overlap is not None:
         return plan_overlapping(shape, tile=tile or patch, overlap=overlap, multiple=stride)
     smallest = 2 * math.ceil(margin / stride) * stride + stride
-    side = max(TILE, 2 * smallest) if tile is None else tile
+    side = max(TILE + 2 * spared, 2 * smallest) if tile is None else tile
     return plan_tiles(shape, tile=side, margin=margin, multiple=stride, within=True)
 
 

@@ -58,6 +58,12 @@ class MapNetwork:
         return int(np.lcm.reduce([model.stride for model in self.models]))
 
     @property
+    def spared(self) -> int:
+        """Pixels of the margin that the costly part of every network does not look at."""
+        spared = min(model.receptive_margin - model.inner_margin for model in self.models)
+        return spared // self.stride * self.stride
+
+    @property
     def extra_outputs(self) -> tuple[str, ...]:
         """Outputs beside the main one that all networks have."""
         first, *others = (model.blueprint.extra_outputs for model in self.models)
@@ -75,18 +81,31 @@ class MapNetwork:
         contrasts = self.models[0].blocks_named("local_contrast")
         return (*names, *(f"contrast {number}" for number in range(len(contrasts))))
 
-    def __call__(self, window: np.ndarray) -> np.ndarray:
-        """Return the maps that :attr:`answers` names, (K, h, w), for a window (C, h, w)."""
+    def __call__(self, window: np.ndarray, kept: tuple[slice, slice] | None = None) -> np.ndarray:
+        """Return the maps that :attr:`answers` names, (K, h, w), for a window (C, h, w).
+
+        Only the rows and columns `kept` are needed: others may be NaN.
+        """
+        if (
+            self.symmetries and kept is not None
+        ):  # as much on all sides: the same however the window is turned
+            edges = [
+                (part.start, side - part.stop) for part, side in zip(kept, window.shape[1:], strict=True)
+            ]
+            least = min(min(pair) for pair in edges)
         device = next((p.device for p in self.models[0].parameters()), torch.device("cpu"))
         both = torch.from_numpy(window[None]).to(device)  # (1, C, h, w)
         with torch.inference_mode():
             seen: list[Tensor] = []
             said = []
             for number in range(SYMMETRIES if self.symmetries else 1):
-                inputs = self._inputs(turned(both, number))
+                images = turned(both, number)
+                if self.symmetries and kept is not None:
+                    kept = tuple(slice(least, side - least) for side in images.shape[2:])
+                inputs = self._inputs(images)
                 for model, levels in zip(self.models, self.levels, strict=True):
                     watched = seen if model is self.models[0] and number == 0 else None
-                    said.append(turned_back(self._ask(model, inputs, levels, watched), number))
+                    said.append(turned_back(self._ask(model, inputs, levels, watched, kept), number))
             maps = torch.cat([*self._joined(torch.stack(said)), *seen], dim=1)  # (1, K, h, w)
             return maps[0].float().cpu().numpy()  # (K, h, w)
 
@@ -99,13 +118,18 @@ class MapNetwork:
         return inputs
 
     def _ask(
-        self, model: BlueprintModel, inputs: Mapping[str, Tensor], levels: Sequence[float], seen: list | None
+        self,
+        model: BlueprintModel,
+        inputs: Mapping[str, Tensor],
+        levels: Sequence[float],
+        seen: list | None,
+        kept: tuple[slice, slice] | None,
     ) -> Tensor:
         """Return value, distances to the ends of the intervals, and extra outputs of one network (1, k, h, w)."""
         blocks = [] if seen is None else model.blocks_named("local_contrast")
         hooks = [block.register_forward_hook(lambda _, __, out: seen.append(out)) for block in blocks]
         try:
-            raw = model(inputs)
+            raw = model(inputs, kept=kept)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -156,6 +180,6 @@ class RemoteNetwork:
         scalars = tuple(network.scalars.items())
         return cls(tuple(paths), network.channels, scalars, network.levels, network.symmetries)
 
-    def __call__(self, window: np.ndarray) -> np.ndarray:
-        """Return what the network answers."""
-        return _of_paths(self.paths, self.channels, self.scalars, self.levels, self.symmetries)(window)
+    def __call__(self, task: tuple[np.ndarray, tuple[slice, slice]]) -> np.ndarray:
+        """Return what the network answers to a window, of which rows and columns are kept."""
+        return _of_paths(self.paths, self.channels, self.scalars, self.levels, self.symmetries)(*task)

@@ -60,6 +60,7 @@ def prepare(
         inputs.shape,
         margin=network.margin,
         stride=network.stride,
+        spared=network.spared,
         patch=patch_size(runs[0]),
         overlap=overlap,
         tile=tile,

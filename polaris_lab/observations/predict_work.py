@@ -213,11 +213,12 @@ def _counted(work: Work, band: Band, window: np.ndarray, bar: tqdm, client: Any)
     """Return the network as a function of a tile that moves the bar; on a cluster the tiles are sent beforehand."""
     if client is not None:
         remote = RemoteNetwork.of(work.network, [str(run.path.resolve()) for run in work.runs])
-        tiles = [read_window(window, tile.origin, tile.shape) for tile in band.plan]
-        answers = map_tasks(remote, tiles, client=client)
+        tasks = [(read_window(window, tile.origin, tile.shape), tile.inside) for tile in band.plan]
+        answers = map_tasks(remote, tasks, client=client)
+    kept = iter([tile.inside for tile in band.plan])
 
     def function(tile: np.ndarray) -> np.ndarray:
-        answer = work.network(tile) if client is None else next(answers)
+        answer = work.network(tile, next(kept)) if client is None else next(answers)
         bar.update()
         return answer
 

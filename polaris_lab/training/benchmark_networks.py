@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from polaris_lab.datasets import PatchDataset
 from polaris_lab.estimators import ESTIMATORS
 from polaris_lab.models import Blueprint
 from polaris_lab.models.presets import preset_names
-from polaris_lab.training.benchmark import BenchmarkTable, Entry, benchmark
+from polaris_lab.training.benchmark import REFERENCES, BenchmarkTable, Entry, benchmark
 from polaris_lab.training.common_work import FULL, QUICK, WorkSize, common_work
 from polaris_lab.training.recalibration import recalibrate
 from polaris_lab.training.run import Run
@@ -83,6 +83,8 @@ def run_benchmark(
     size: str = "full",
     cpu_minutes: float = 30.0,
     networks: Mapping[str, Network] | None = None,
+    estimators: Sequence[str] | None = None,
+    first_test: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> BenchmarkTable:
     """Make the common work, fit and train what is missing, and judge everything on the held-out clouds.
@@ -99,6 +101,10 @@ def run_benchmark(
         says so.
     networks : mapping of str to Network, optional
         :data:`NETWORKS` by default.
+    estimators : sequence of str, optional
+        Names of the classical estimators beside them, besides :data:`REFERENCES`; by default those of the size.
+    first_test : int, optional
+        Number of the first cloud that is judged on, from 2000 on: who has looked at some while choosing judges on others.
     progress : callable, optional
         Told one line before each step.
 
@@ -109,13 +115,24 @@ def run_benchmark(
     Raises
     ------
     ValueError
-        If the budget is not positive, or the size or a network's preset is unknown.
+        If the budget is not positive, the size, an estimator or a network's preset is unknown, or the first cloud is one
+        to learn from.
     """
     if not cpu_minutes > 0:
         raise ValueError(f"cpu_minutes: expected a positive number, got {cpu_minutes}")
     if size not in SIZES:
         raise ValueError(f"size: unknown name {size!r}: {did_you_mean(size, SIZES)}")
+    if first_test is not None and first_test < FULL.first_test:
+        raise ValueError(
+            f"first_test: expected the number of a cloud from {FULL.first_test} on, got {first_test}; those below are to learn from"
+        )
     networks = NETWORKS if networks is None else networks
+    if estimators is None:
+        estimators = [name for name in ESTIMATORS if size == "full" or name not in SLOW]
+    for name in estimators:
+        if name not in ESTIMATORS:
+            raise ValueError(f"estimators: unknown name {name!r}: {did_you_mean(name, list(ESTIMATORS))}")
+    estimators = list(dict.fromkeys((*REFERENCES, *estimators)))
     for name, network in networks.items():
         if network.preset not in preset_names():
             raise ValueError(
@@ -125,11 +142,14 @@ def run_benchmark(
     quick = size == "quick"
     clouds = QUICK if quick else FULL
     folder = Path(folder) / ("quick" if quick else "full")
+    if first_test is not None:
+        clouds = dataclasses.replace(clouds, first_test=first_test)
     work = common_work(folder / "clouds", clouds, progress=say)
-    entries: dict[str, Any] = {name: name for name in ESTIMATORS if size == "full" or name not in SLOW}
+    entries: dict[str, Any] = {name: name for name in estimators}
     notes = [_describe(clouds)]
-    if size != "full":
-        notes.append(f"left out for their cost: {', '.join(SLOW)}")
+    left_out = [name for name in ESTIMATORS if name not in estimators]
+    if left_out:
+        notes.append(f"left out: {', '.join(left_out)}")
     spent = 0.0
     for name, network in networks.items():
         path = folder / "runs" / folder_name(name)
@@ -211,6 +231,6 @@ def folder_name(name: str) -> str:
 def _describe(size: WorkSize) -> str:
     return (
         f"common synthetic work: {size.cells}^3 cells of 0.05 pc; {size.training} clouds to learn from, "
-        f"{size.validation} to validate, {size.test} to test (3 maps each, the central {size.crop}^2 pixels), 2 beyond "
+        f"{size.validation} to validate, {size.test} to test (from number {size.first_test} on, 3 maps each, the central {size.crop}^2 pixels), 2 beyond "
         "the ranges of the others; random fields with ridges, no gas dynamics: rankings carry over, dex do not"
     )

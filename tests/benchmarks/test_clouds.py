@@ -41,7 +41,7 @@ def test_generator(against, capsys, kind, limit):
         against(
             "fbm 128^3", lambda: lab.synthetic_cloud(128, kind="fbm"), lambda: reference_field(128), rounds=3
         )
-        assert min(w for _, w in spent) < 2 * limit  # twice: other work may hold the processors
+        assert min(spent)[0] < 1.7 * limit  # two threads share it; other work may hold the processors
     else:
         against(
             f"{kind} 32^3", lambda: lab.synthetic_cloud(32, kind=kind), lambda: reference_field(32), rounds=3

@@ -160,3 +160,29 @@ def test_the_command_leaves_the_log_as_it_was(tmp_path):
     before = logger.level
     assert main(["predict", str(tmp_path / "none.fits"), "--distance", "300 pc", "--species", "H2"]) == 1
     assert logger.level == before
+
+
+def test_published_densities_stand_beside_the_answer(run, maps, tmp_path, capsys):  # noqa: F811
+    page = tmp_path / "report.html"
+    named = ["--species", "H2", "--quiet", "--classical", "power_law", "--run", str(run.path)]
+    words = ["--distance", "150 pc", "--literature", "polaris"]
+    assert predict(maps[0], *named, *words, "--output", tmp_path / "a.fits", "--report", page) == 0
+    text = capsys.readouterr().out
+    assert "Polaris at 150 pc" in text
+    assert "Ward-Thompson" in text
+    assert "Published densities of Polaris beside this prediction" in page.read_text()
+    words = ["--distance", "Taurus L1495", "--json"]  # the cloud says it by itself
+    assert predict(maps[0], *named, *words, "--output", tmp_path / "b.fits") == 0
+    rows = json.loads(capsys.readouterr().out)["literature"]
+    assert any("Palmeirim" in row["reference"] for row in rows)
+    for row in rows:
+        expected = np.log10(row["predicted_cm-3"] / row["published_cm-3"])
+        assert row["difference_dex"] == pytest.approx(expected)
+
+
+def test_a_cloud_without_published_densities(run, maps, tmp_path, capsys):  # noqa: F811
+    words = [*BASE, "--output", tmp_path / "a.fits"]
+    assert predict(maps[0], *words, run=run) == 0
+    assert "published n_H" not in capsys.readouterr().out
+    assert predict(maps[0], *words, "--literature", "Polari", "--overwrite", run=run) == 1
+    assert "--literature: expected one of Orion A, Orion B, Polaris, Taurus L1495" in capsys.readouterr().err

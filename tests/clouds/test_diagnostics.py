@@ -19,7 +19,7 @@ from polaris_lab.clouds import (
     velocity_dispersion,
     virial_parameter,
 )
-from polaris_lab.clouds.fields import density_quantiles
+from polaris_lab.clouds.quantiles import density_quantiles
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from polaris_lab.clouds.fields import (
-    LARGEST_LOG_CONTRAST,
-    compressive_share,
-    density_quantiles,
-    random_velocity,
-    remap,
-    wave_numbers,
-)
+from polaris_lab.clouds.fields import compressive_share, random_velocity, wave_numbers
+from polaris_lab.clouds.quantiles import LARGEST_LOG_CONTRAST, density_quantiles, remap
 
 
 def rng(seed=0):
@@ -107,6 +101,25 @@ def test_the_remapped_field_has_exactly_the_pdf():
     shift = np.sort(s.ravel()) - expected
     np.testing.assert_allclose(shift, shift[0], atol=1e-12)
     assert np.exp(s).mean() == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(("width", "slope"), [(1.25, 2.0), (1.0, 1.5), (0.5, 1.2), (3.0, None), (1.8, 9.0)])
+@pytest.mark.parametrize("count", [130_001, 131_072, 300_007])
+def test_a_large_field_has_it_as_exactly_as_a_small_one(count, width, slope):
+    """Of many cells most quantiles are interpolated: nobody can tell."""
+    s = remap(np.arange(count, dtype=np.float64), width=width, tail_slope=slope)
+    expected = density_quantiles((np.arange(count) + 0.5) / count, width=width, tail_slope=slope)
+    shift = s - expected
+    np.testing.assert_allclose(shift, np.median(shift), rtol=0, atol=1e-12)
+
+
+def test_single_precision_is_kept():
+    field = rng().standard_normal((30, 30, 30))
+    single = remap(field.astype(np.float32), width=1.25, tail_slope=2.0)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(
+        single, remap(field.astype(np.float32).astype(float), width=1.25, tail_slope=2.0), rtol=1e-6
+    )
 
 
 def test_the_order_of_cells_stays():

@@ -5,7 +5,8 @@ import pytest
 from astropy import units as u
 
 import polaris_lab as lab
-from polaris_lab.clouds.fields import compressive_share, density_quantiles, random_field, rank_order
+from polaris_lab.clouds.fields import compressive_share, random_field
+from polaris_lab.clouds.quantiles import density_quantiles, rank_order
 from polaris_lab.clouds.synthetic import sound_speed
 
 AXES = ("z", "y", "x")

@@ -10,7 +10,8 @@ import pytest
 from astropy import units as u
 
 import polaris_lab as lab
-from polaris_lab.clouds.fields import compressive_share, density_quantiles
+from polaris_lab.clouds.fields import compressive_share
+from polaris_lab.clouds.quantiles import density_quantiles
 from polaris_lab.clouds.synthetic import barotropic_temperature, gravity_strength, sound_speed
 from polaris_lab.units import PARSEC
 

@@ -218,3 +218,12 @@ def test_bad_settings(block, settings, message):
 def test_wrong_channels(block):
     with pytest.raises(ValueError, match=r"needs 1 input channels, got \(2, 8, 8\)"):
         block()(torch.zeros(1, 2, 8, 8))
+
+
+def test_a_kan_of_equal_layers():
+    assert Blueprint.preset("just_kan", layers=2, base_filters=5) == Blueprint.preset(
+        "just_kan", widths=(5, 5)
+    )
+    assert Blueprint.preset("just_kan", layers=4) == Blueprint.preset("just_kan", widths=(10, 10, 10, 10))
+    with pytest.raises(ValueError, match="layers: expected a whole number from 1 up, got 0"):
+        Blueprint.preset("just_kan", layers=0)

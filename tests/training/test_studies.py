@@ -54,6 +54,34 @@ def study(small, tmp_path_factory) -> Study:
     return Study.open(path)
 
 
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [("ukan", {"kan_levels": 1, **SETTINGS}), ("knet", SETTINGS), ("just_kan", {"grid_size": 3})],
+)
+def test_the_map_of_a_network_with_kan(small, tmp_path, preset, settings):
+    """Layers against base filters for the report's other architectures, the KAN of single pixels included."""
+    found = list(
+        complexity_map(
+            small,
+            TrainingConfig(epochs=1, batch_size=3, device="cpu"),
+            path=tmp_path / "map",
+            layers=(1, 2),
+            base_filters=(2, 3),
+            preset=preset,
+            settings=settings,
+        )
+    )
+    assert len({run.parameters for run in found}) == 4
+    table = Study.open(tmp_path / "map").table()
+    assert sorted(zip(table["layers"], table["base_filters"], strict=True)) == [
+        (1, 2),
+        (1, 3),
+        (2, 2),
+        (2, 3),
+    ]
+    assert np.isfinite(table["rmse_dex"]).all()
+
+
 def test_every_cell_is_the_run_that_one_would_make_by_hand(study, small, tmp_path):
     alone = Run.create(
         tmp_path / "alone",

@@ -14,13 +14,10 @@ from astropy import units as u
 
 from polaris_lab.clouds.amr import AmrCloud
 from polaris_lab.clouds.synthetic import MEAN_MOLECULAR_WEIGHT
-from polaris_lab.units import BOLTZMANN, HYDROGEN_MASS, MEAN_MASS_PER_HYDROGEN, PARSEC
+from polaris_lab.units import BOLTZMANN, HYDROGEN_MASS, MEAN_MASS_PER_HYDROGEN, PARSEC, SOLAR_MASS
 
 TESTED = ("ramses", "athena_pp")
 """Kinds of output (yt's names) that the tests of this package read."""
-
-SOLAR_MASS = 1.98841e33
-"""Solar mass [g] (IAU 2015 nominal GM / CODATA 2018 G)."""
 
 CATALOGUES = ("sink", "star", "core", "cores")
 """Particle kinds that are kept beside the gas."""

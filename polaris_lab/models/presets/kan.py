@@ -230,6 +230,8 @@ def unet_and_kan(
 def just_kan(
     widths: Sequence[int] = (10, 10, 10),
     *,
+    layers: int | None = None,
+    base_filters: int | None = None,
     basis: str = "radial",
     grid_size: int = 4,
     residual: bool = False,
@@ -245,6 +247,8 @@ def just_kan(
     ----------
     widths, basis, grid_size
         See :class:`polaris_lab.models.kan.PixelKAN`; the report's is 1 -> 10 -> 10 -> 10 -> 1.
+    layers, base_filters : int, optional
+        So many equal layers, and their width, instead of `widths`: the names of a complexity map.
     residual, scale_equivariant, reference_scale, head, inputs, output
         See :func:`unet_and_kan`.
 
@@ -261,6 +265,11 @@ def just_kan(
     """
     check_choices(residual=residual, scale_equivariant=scale_equivariant, reference_scale=reference_scale)
     inputs = checked_inputs("just_kan", inputs)
+    for argument, value in {"layers": layers, "base_filters": base_filters}.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{argument}: expected a whole number from 1 up, got {value!r}")
+    if layers is not None or base_filters is not None:
+        widths = (base_filters or widths[0],) * (layers or len(widths))
     nodes, image = front(inputs, scale_equivariant=scale_equivariant, reference_scale=reference_scale)
     settings = {
         "in_channels": len(inputs),

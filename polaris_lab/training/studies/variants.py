@@ -26,7 +26,7 @@ KAN_VARIANTS: dict[str, dict[str, Any]] = {
     "U-Net x KAN": {"preset": "unet_and_kan", "combine": "product"},
     "K-Net": {"preset": "knet"},
     "U-KAN": {"preset": "ukan"},
-    "KAN alone": {"preset": "just_kan"},
+    "KAN alone": {"preset": "just_kan", "layers": None, "base_filters": None},
 }
 """The networks of the report's figures 18-20 by name: their preset, and settings."""
 
