@@ -161,7 +161,7 @@ class LinkedMaps:
 
     def warn(self, words: str) -> None:
         """Write a warning into the picture of the prediction; "" takes it away."""
-        self.banner.update(text="\n".join(textwrap.wrap(words, 50)), visible=bool(words))
+        self.banner.update(text="\n".join(textwrap.wrap(words, 48)), visible=bool(words))
 
     # -- parts ---------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class LinkedMaps:
 
         banner = Label(
             x=6, y=6, x_units="screen", y_units="screen", text="", visible=False, padding=6,
-            text_color="white", text_font_size="11px", text_font_style="bold", text_line_height=1.15,
+            text_color="white", text_font_size="11px", text_line_height=1.15,
             background_fill_color="#8A2300", background_fill_alpha=0.92, border_line_color="white",
         )  # fmt: skip
         figure.add_layout(banner)

@@ -217,6 +217,7 @@ class PredictionOverlay(pn.viewable.Viewer):
         self._maps.warn(overlay_words.warning(self.prediction))
         self._maps.set_cores(self._placed.columns)
         self._errors.show(self._placed.errors)
+        self.parts.panes[-1].visible = self._placed.errors is not None
         self.parts.core_words.object = parts.plain(self._placed.words)
         self.parts.core_choice.options = {"none": None} | {
             f"{i}: {name}": i for i, name in enumerate(self._placed.columns["name"])
