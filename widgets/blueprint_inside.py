@@ -45,7 +45,7 @@ class Inside:
             pn.pane.Bokeh(self.weights.figure),
         )
         self._curve_words = pmui.Typography("", variant="body2")
-        self._curve = pn.pane.HoloViews(None, backend="bokeh")
+        self._curve = pn.pane.Bokeh(None)
         self._table = pn.pane.HTML("", stylesheets=[parts.STYLE], **WIDE)
         half = {"styles": {"flex": "1 1 390px", "min-width": "0"}}
         self._figures = pn.FlexBox(
@@ -169,6 +169,8 @@ class Inside:
 
     def _draw_curve(self, name: str) -> None:
         """Draw the law that a Kolmogorov-Arnold node has learned, or say why there is none."""
+        import holoviews as hv
+
         from polaris_lab.models.kan.curves import kan_node, learned_curve
         from widgets.kan_curves import learned_curves
 
@@ -180,7 +182,8 @@ class Inside:
         try:
             if kan_node(self._model).name != name:
                 raise ValueError(f"learned_curve: expected the node of single pixels, got {name!r}")
-            self._curve.object = learned_curves(learned_curve(self._model), width=330, height=280)
+            drawn = learned_curves(learned_curve(self._model), width=330, height=280)
+            self._curve.object = hv.render(drawn, backend="bokeh")
         except ValueError as error:
             self._curve_words.object = parts.plain(f"No learned curve: {error}.")
             return
