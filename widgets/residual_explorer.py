@@ -16,7 +16,7 @@ from widgets.residual_calibration import BeforeAfterView, CalibrationView
 from widgets.residual_controls import REGION
 from widgets.residual_figures import RUN_COLOURS, AccuracyFigure
 from widgets.residual_jobs import CORRECTIONS
-from widgets.residual_side import Region, RunSide
+from widgets.residual_side import KNOWN_SECONDS, Region, RunSide
 
 TITLE = "Residual explorer"
 
@@ -24,9 +24,6 @@ PURPOSE = "See where a trained network is right and where it is wrong, and compa
 
 PERIOD_MS = 300
 """Time between two looks at the predictions [ms]."""
-
-KNOWN_SECONDS = 0.3
-"""A page waits so long for a result, in case it is known already."""
 
 SYNCED = {
     "run_path": "path",

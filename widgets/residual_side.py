@@ -15,6 +15,9 @@ from widgets.dataset_job import Progress
 from widgets.residual_jobs import Judged, JudgeJob, stamp_of
 from widgets.residual_maps import PatchMaps
 
+KNOWN_SECONDS = 0.3
+"""A page waits so long for a result, in case it is known already."""
+
 Region = tuple[float, float, float, float]
 """(x0, x1, y0, y1): ends of the true and of the predicted density, in log10 of cm^-3."""
 
