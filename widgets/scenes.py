@@ -127,7 +127,9 @@ class Stage:
             middle = tuple(n // 2 for n in self.data.shape)
             parts = [(i + 0.5) / n for i, n in zip(cell or middle, self.data.shape, strict=True)]
             place = [float((2 * p - 1) * h) for p, h in zip(parts[::-1], self.data.half, strict=True)]
-            plotter.add_mesh(image.slice_orthogonal(*place), lighting=False, **look)
+            plotter.add_mesh(
+                image.slice_orthogonal(x=place[0], y=place[1], z=place[2]), lighting=False, **look
+            )
         else:
             opacity = np.full(256, 255.0) if scene.mode == "maximum" else 255 * -np.expm1(-lut[:, 3])
             plotter.add_volume(

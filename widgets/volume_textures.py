@@ -12,10 +12,10 @@ from widgets.volume_data import VolumeData
 COLOURS = ("viridis", "cividis", "magma", "inferno", "gray")
 """Scales that people with any common colour vision can read."""
 
-OPACITY = "0:0, 0.3:0.02, 0.6:0.2, 1:1"
+OPACITY = "0:0, 0.35:0.01, 0.7:0.15, 1:1"
 """Control points to begin with."""
 
-DENSITY = 90.0
+DENSITY = 70.0
 """Optical depth of opacity 1 per side of the box, to begin with."""
 
 EMPTY = 0.25
