@@ -25,6 +25,9 @@ THEME = {"palette": {"primary": {"main": "#0B5394"}, "secondary": {"main": "#9A4
 """Colours of buttons and bars, dark enough on white for small letters (contrast above 4.5)."""
 
 
+PATIENCE_MS = 120_000
+"""How long a page that was sent waits for its browser to come back [ms]; a slow one needs more than Bokeh's 15 s."""
+
 _CLOSE_WHERE_NARROW = """
 const page = Bokeh.documents[0].roots().find(root => root.data && "sidebar_open" in root.data)
 if (page && window.innerWidth < 600) page.data.sidebar_open = false
@@ -137,7 +140,10 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
         shown.busy = False  # it would tell the browser of every tick of a timer
     if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
         from bokeh.models import CustomJS
+        from panel.io.resources import LOCAL_DIST
 
+        # a session that the server makes anew for a late browser would name style sheets outside this machine
+        pn.state.curdoc._template_variables.setdefault("dist_url", LOCAL_DIST)
         for code in (_CLOSE_WHERE_NARROW, _KEEP_THEME):
             pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
         pn.state.curdoc.js_on_event("connection_lost", CustomJS(code=_COME_BACK))
