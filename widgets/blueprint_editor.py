@@ -15,10 +15,13 @@ from polaris_lab.models import Blueprint
 from polaris_lab.models.draft import Draft
 from polaris_lab.models.draft_shapes import Seen, look
 from polaris_lab.training import Run
-from widgets import blueprint_canvas, blueprint_training, blueprint_words, run_watcher, shell, workspace
-from widgets.blueprint_controls import Controls
-from widgets.blueprint_files import BlueprintFile
-from widgets.blueprint_inside import Inside
+from widgets import run_watcher, shell, workspace
+from widgets.blueprint import canvas as blueprint_canvas
+from widgets.blueprint import training as blueprint_training
+from widgets.blueprint import words as blueprint_words
+from widgets.blueprint.controls import Controls
+from widgets.blueprint.files import BlueprintFile
+from widgets.blueprint.inside import Inside
 
 TITLE = "Blueprint editor"
 

@@ -9,10 +9,13 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import complexity_words, inspector_words, parts, shell, study_cells, study_figures, workspace
+from widgets import parts, shell, workspace
+from widgets.complexity import study_cells, study_figures
+from widgets.complexity import words as complexity_words
+from widgets.complexity.study_watcher import StudySnapshot, StudyWatcher
 from widgets.folder_choice import FolderChoice, folders_with
+from widgets.inspector import words as inspector_words
 from widgets.studies import label_of
-from widgets.study_watcher import StudySnapshot, StudyWatcher
 
 TITLE = "Complexity explorer"
 

@@ -13,20 +13,17 @@ import param
 
 from polaris_lab.radiative_transfer import moments
 from polaris_lab.radiative_transfer.abundance import ABUNDANCE
-from widgets import (
-    emission_controls,
-    emission_files,
-    emission_job,
-    emission_layout,
-    emission_words,
-    inspector_words,
-    parts,
-    shell,
-)
-from widgets.emission_choices import EmissionChoices
-from widgets.emission_controls import ADDRESS, GAS, TELESCOPE
-from widgets.emission_telescope import Telescope
-from widgets.emission_view import EmissionView, rounded
+from widgets import parts, shell
+from widgets.emissions import controls as emission_controls
+from widgets.emissions import files as emission_files
+from widgets.emissions import job as emission_job
+from widgets.emissions import layout as emission_layout
+from widgets.emissions import words as emission_words
+from widgets.emissions.choices import EmissionChoices
+from widgets.emissions.controls import ADDRESS, GAS, TELESCOPE
+from widgets.emissions.telescope import Telescope
+from widgets.emissions.view import EmissionView, rounded
+from widgets.inspector import words as inspector_words
 
 TITLE = "Emission explorer"
 

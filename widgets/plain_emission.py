@@ -16,7 +16,7 @@ import numpy as np
 from astropy import units as u
 
 from polaris_lab.radiative_transfer import moments
-from widgets.plain_pictures import picture
+from widgets.emissions.plain_pictures import picture
 
 INTERVAL_MS = 300
 """Time from channel to channel while playing [ms]."""

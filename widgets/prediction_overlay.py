@@ -10,23 +10,20 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import (
-    core_figure,
-    overlay_controls,
-    overlay_cores,
-    overlay_data,
-    overlay_desk,
-    overlay_figures,
-    overlay_regions,
-    overlay_view,
-    overlay_words,
-    parts,
-    shell,
-)
-from widgets.overlay_controls import SETTINGS
-from widgets.overlay_data import Sources
-from widgets.sky_panel import STRETCHES, log_limits
-from widgets.sky_ticks import View
+from widgets import parts, shell
+from widgets.overlay import controls as overlay_controls
+from widgets.overlay import core_figure
+from widgets.overlay import cores as overlay_cores
+from widgets.overlay import data as overlay_data
+from widgets.overlay import desk as overlay_desk
+from widgets.overlay import figures as overlay_figures
+from widgets.overlay import regions as overlay_regions
+from widgets.overlay import view as overlay_view
+from widgets.overlay import words as overlay_words
+from widgets.overlay.controls import SETTINGS
+from widgets.overlay.data import Sources
+from widgets.overlay.sky_panel import STRETCHES, log_limits
+from widgets.overlay.sky_ticks import View
 
 TITLE = "Prediction overlay"
 
@@ -55,7 +52,7 @@ class PredictionOverlay(pn.viewable.Viewer):
 
     Examples
     --------
-    >>> from widgets.overlay_data import sample
+    >>> from widgets.overlay.data import sample
     >>> observation, prediction, cores, _ = sample()
     >>> overlay = PredictionOverlay(observation, prediction, cores=cores)
     >>> overlay.go_to("03:47:36 +32:54:00")

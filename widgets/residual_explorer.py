@@ -10,13 +10,16 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import inspector_words, parts, residual_controls, residual_words, run_watcher, shell, workspace
+from widgets import parts, run_watcher, shell, workspace
 from widgets.folder_choice import folders_with
-from widgets.residual_calibration import BeforeAfterView, CalibrationView
-from widgets.residual_controls import REGION
-from widgets.residual_figures import RUN_COLOURS, AccuracyFigure
-from widgets.residual_jobs import CORRECTIONS
-from widgets.residual_side import KNOWN_SECONDS, Region, RunSide
+from widgets.inspector import words as inspector_words
+from widgets.residuals import controls as residual_controls
+from widgets.residuals import words as residual_words
+from widgets.residuals.calibration import BeforeAfterView, CalibrationView
+from widgets.residuals.controls import REGION
+from widgets.residuals.figures import RUN_COLOURS, AccuracyFigure
+from widgets.residuals.jobs import CORRECTIONS
+from widgets.residuals.side import KNOWN_SECONDS, Region, RunSide
 
 TITLE = "Residual explorer"
 

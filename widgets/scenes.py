@@ -1,6 +1,6 @@
 """Volumes through PyVista (VTK): figures, movies, and frames for a page, always off screen.
 
-Where the graphics libraries are missing VTK would end the process: :mod:`widgets.gl_probe` asks before anything is drawn.
+Where the graphics libraries are missing VTK would end the process: :mod:`widgets.volume.gl_probe` asks before anything is drawn.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from widgets.camera import SLOPE, Camera
-from widgets.gl_probe import require_gl
-from widgets.projector import Scene
-from widgets.volume_data import Grid, VolumeData, make_grid, volume_data
-from widgets.volume_scene import bar_of, build_scene, markers_of
-from widgets.volume_textures import COLOURS, DENSITY, EMPTY, OPACITY, colour_table, parse_points
+from widgets.volume.camera import SLOPE, Camera
+from widgets.volume.data import Grid, VolumeData, make_grid, volume_data
+from widgets.volume.gl_probe import require_gl
+from widgets.volume.projector import Scene
+from widgets.volume.scene import bar_of, build_scene, markers_of
+from widgets.volume.textures import COLOURS, DENSITY, EMPTY, OPACITY, colour_table, parse_points
 
 PICTURES = ("volume", "isosurfaces", "slices")
 """What PyVista shows of a volume."""
@@ -246,7 +246,7 @@ def figure(
     path : str or Path
         A ``.png`` file.
     cores : table, mapping or rows, optional
-        See :func:`widgets.volume_scene.markers_of`.
+        See :func:`widgets.volume.scene.markers_of`.
     size : (int, int)
         Width and height [px].
     **look

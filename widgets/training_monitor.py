@@ -10,7 +10,9 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import example_view, live, monitor_words, parts, run_watcher, shell, training_form, workspace
+from widgets import parts, run_watcher, shell, workspace
+from widgets.monitor import example_view, live, training_form
+from widgets.monitor import words as monitor_words
 
 PERIOD_MS = 400
 """Time between two looks at the run folders [ms]."""

@@ -12,18 +12,12 @@ import panel_material_ui as pmui
 import param
 
 from polaris_lab.datasets import PatchConfig
-from widgets import (
-    candidate_figures,
-    dataset_job,
-    inspector_clouds,
-    inspector_controls,
-    inspector_words,
-    parts,
-    patch_figures,
-    shell,
-    workspace,
-)
-from widgets.inspector_controls import SETTINGS, settings_of
+from widgets import candidate_figures, dataset_job, parts, shell, workspace
+from widgets.inspector import clouds as inspector_clouds
+from widgets.inspector import controls as inspector_controls
+from widgets.inspector import patch_figures
+from widgets.inspector import words as inspector_words
+from widgets.inspector.controls import SETTINGS, settings_of
 
 TITLE = "Training set inspector"
 

@@ -11,15 +11,18 @@ import panel_material_ui as pmui
 import param
 
 from polaris_lab.clouds import SimulationCube, sample_cloud
-from widgets import parts, shell, volume_files, volume_scene, volume_words, workspace
-from widgets.camera import Camera
+from widgets import parts, shell, workspace
 from widgets.file_choice import FileChoice
-from widgets.projector import MODES
-from widgets.volume_controls import Controls
-from widgets.volume_data import make_grid, volume_data
-from widgets.volume_picture import Picture
-from widgets.volume_slices import OpacityFigure, SliceFigure
-from widgets.volume_textures import (
+from widgets.volume import files as volume_files
+from widgets.volume import scene as volume_scene
+from widgets.volume import words as volume_words
+from widgets.volume.camera import Camera
+from widgets.volume.controls import Controls
+from widgets.volume.data import make_grid, volume_data
+from widgets.volume.picture import Picture
+from widgets.volume.projector import MODES
+from widgets.volume.slices import OpacityFigure, SliceFigure
+from widgets.volume.textures import (
     COLOURS,
     DENSITY,
     EMPTY,
@@ -28,7 +31,7 @@ from widgets.volume_textures import (
     parse_points,
     write_points,
 )
-from widgets.volume_words import PURPOSE, TITLE
+from widgets.volume.words import PURPOSE, TITLE
 
 CAMERA = ("azimuth", "elevation", "distance", "target", "perspective")
 LOOKS = ("mode", "colours", "window", "opacity", "density", "line", "channel", "dispersion", "brightest")
@@ -51,7 +54,7 @@ class VolumeViewer(pn.viewable.Viewer):
     quantity : str, optional
         Of a SimulationCube: "density", "temperature", "velocity_z" ...
     cores : table, mapping or rows, optional
-        Markers, see :func:`widgets.volume_scene.markers_of`.
+        Markers, see :func:`widgets.volume.scene.markers_of`.
     source : str
         Python that gives the cube, for the lines to copy.
     **params
@@ -249,7 +252,7 @@ class VolumeViewer(pn.viewable.Viewer):
         return float(np.floor(min(ends) - 0.5)), float(np.ceil(max(ends) + 0.5))
 
     def scene(self) -> Any:
-        """Return the scene of the picture, as :func:`widgets.projector.picture` takes it."""
+        """Return the scene of the picture, as :func:`widgets.volume.projector.picture` takes it."""
         low, span = self._grid.low, self._grid.high - self._grid.low
         window = tuple((value - low) / span for value in self.window)
         fractions = []

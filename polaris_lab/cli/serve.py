@@ -104,7 +104,7 @@ def _places(arguments: argparse.Namespace) -> tuple[Path, str | None]:
 def _cloud(arguments: argparse.Namespace) -> tuple[SimulationCube, str]:
     """Return a cloud, and the Python that gives it."""
     import polaris_lab as lab
-    from widgets import inspector_clouds
+    from widgets.inspector import clouds as inspector_clouds
 
     if arguments.path in (None, SYNTHETIC):
         return inspector_clouds.synthetic()

@@ -14,9 +14,9 @@ from astropy import units as u
 
 import polaris_lab as lab
 from widgets import VolumeViewer
-from widgets.projector import picture
-from widgets.ray_marcher import VolumeCanvas
-from widgets.volume_files import open_volume
+from widgets.volume.files import open_volume
+from widgets.volume.projector import picture
+from widgets.volume.ray_marcher import VolumeCanvas
 
 pytestmark = pytest.mark.browser
 

@@ -12,9 +12,11 @@ import polaris_lab as lab
 from polaris_lab.models import preset_names
 from polaris_lab.models.draft import Draft
 from polaris_lab.models.presets.registry import tiny_settings
-from widgets import BlueprintEditor, blueprint_editor, blueprint_training, blueprint_words
-from widgets.blueprint_canvas import ACROSS, layered
-from widgets.blueprint_figures import as_tiles
+from widgets import BlueprintEditor, blueprint_editor
+from widgets.blueprint import training as blueprint_training
+from widgets.blueprint import words as blueprint_words
+from widgets.blueprint.canvas import ACROSS, layered
+from widgets.blueprint.figures import as_tiles
 
 
 @pytest.fixture

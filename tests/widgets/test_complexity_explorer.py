@@ -13,8 +13,9 @@ from bokeh.models import Plot
 
 import polaris_lab as lab
 from polaris_lab.training import Study
-from widgets import ComplexityExplorer, complexity_explorer, study_cells
-from widgets.study_watcher import StudySnapshot
+from widgets import ComplexityExplorer, complexity_explorer
+from widgets.complexity import study_cells
+from widgets.complexity.study_watcher import StudySnapshot
 
 KEYS = {"schema": 1, "preset": "unet", "settings": {"attention": False}, "training": {"epochs": 2}, "more": {},
         "dataset": {"training_patches": 9, "validation_patches": 3, "fingerprint": "0" * 16}}  # fmt: skip

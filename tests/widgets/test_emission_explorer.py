@@ -13,8 +13,10 @@ from astropy.io import fits
 
 import polaris_lab as lab
 from polaris_lab.radiative_transfer import instrument, moments
-from widgets import EmissionExplorer, emission_explorer, emission_files, emission_job
-from widgets.emission_lines import ray_of
+from widgets import EmissionExplorer, emission_explorer
+from widgets.emissions import files as emission_files
+from widgets.emissions import job as emission_job
+from widgets.emissions.lines import ray_of
 
 KMS = u.km / u.s
 

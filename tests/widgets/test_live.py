@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from widgets import live
-from widgets.live import LiveHistory
+from widgets.monitor import live
+from widgets.monitor.live import LiveHistory
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from astropy import units as u
 
 from polaris_lab.radiative_transfer import Line, PPVCube, integrated_intensity, moments
-from widgets import PlainEmission, plain_pictures
+from widgets import PlainEmission
+from widgets.emissions import plain_pictures
 from widgets.plain_emission import brightest
 
 

@@ -16,9 +16,11 @@ from polaris_lab.observations import Observation, Prediction, Quality
 from polaris_lab.observations.coverage import MUCH
 from polaris_lab.observations.region_statistics import region_statistics
 from polaris_lab.observations.regions import parse_regions
-from widgets import PredictionOverlay, overlay_data, overlay_words, prediction_overlay
-from widgets.overlay_figures import OUTSIDE
-from widgets.prediction_job import PredictionJob
+from widgets import PredictionOverlay, prediction_overlay
+from widgets.overlay import data as overlay_data
+from widgets.overlay import words as overlay_words
+from widgets.overlay.figures import OUTSIDE
+from widgets.overlay.prediction_job import PredictionJob
 
 
 def turned_pair(rotation: float = 35.0, *, flagged: float = 0.0):

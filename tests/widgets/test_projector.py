@@ -12,10 +12,10 @@ from scipy import ndimage
 import polaris_lab as lab
 from polaris_lab.clouds import project_from, sky_face
 from polaris_lab.radiative_transfer import line_fields
-from widgets.camera import SLOPE, VIEWS, Camera
-from widgets.projector import Scene, _profile, march, picture
-from widgets.volume_data import make_grid, volume_data
-from widgets.volume_textures import gas_of, stack
+from widgets.volume.camera import SLOPE, VIEWS, Camera
+from widgets.volume.data import make_grid, volume_data
+from widgets.volume.projector import Scene, _profile, march, picture
+from widgets.volume.textures import gas_of, stack
 
 SHAPE = (20, 24, 16)  # z, y, x all different: a mistaken order of axes cannot hide
 GRAY = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 4, axis=2).repeat(2, axis=0)

@@ -13,8 +13,9 @@ from bokeh.models import Plot
 
 import polaris_lab as lab
 from polaris_lab.training import Run, cross_corrected, fit_baseline, predict, residuals_by_density
-from widgets import ResidualExplorer, residual_explorer, residual_jobs
-from widgets.residual_figures import RUN_COLOURS
+from widgets import ResidualExplorer, residual_explorer
+from widgets.residuals import jobs as residual_jobs
+from widgets.residuals.figures import RUN_COLOURS
 
 
 @pytest.fixture(scope="module")

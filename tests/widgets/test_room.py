@@ -16,7 +16,9 @@ import widgets
 
 ROOM = Path(__file__).resolve().parents[2] / "widgets"
 FILES = sorted(ROOM.rglob("*.py"))
-MODULES = [file.stem for file in FILES if file.stem != "__init__"]
+MODULES = [
+    ".".join(file.relative_to(ROOM).with_suffix("").parts) for file in FILES if file.stem != "__init__"
+]
 
 
 def python(code: str) -> str:
@@ -31,6 +33,7 @@ def test_the_name_means_this_folder():
 @pytest.mark.parametrize("name", MODULES)
 def test_no_file_hides_an_installed_module(name):
     """`panel serve` puts the folder of a script first on sys.path."""
+    name = name.split(".")[0]
     assert name not in sys.stdlib_module_names
     assert name not in metadata.packages_distributions()
 

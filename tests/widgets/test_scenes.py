@@ -10,9 +10,10 @@ import pytest
 from astropy import units as u
 
 import polaris_lab as lab
-from widgets import gl_probe, scenes
-from widgets.camera import SLOPE, VIEWS, Camera
-from widgets.projector import march
+from widgets import scenes
+from widgets.volume import gl_probe
+from widgets.volume.camera import SLOPE, VIEWS, Camera
+from widgets.volume.projector import march
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from widgets.map_pyramid import MapPyramid
-from widgets.sky_ticks import View, pixels_of, sky_grid, sky_of
+from widgets.overlay.map_pyramid import MapPyramid
+from widgets.overlay.sky_ticks import View, pixels_of, sky_grid, sky_of
 
 VIEW = View(-0.5, 199.5, -0.5, 149.5)
 

@@ -13,7 +13,8 @@ import pytest
 
 from polaris_lab.models import Blueprint
 from polaris_lab.training import Examples, Run
-from widgets import TrainingMonitor, example_view, run_watcher, training_monitor
+from widgets import TrainingMonitor, run_watcher, training_monitor
+from widgets.monitor import example_view
 
 
 def test_shows_a_finished_run(trained_run):

@@ -13,8 +13,9 @@ import polaris_lab as lab
 from polaris_lab.datasets.proposals import Proposals
 from polaris_lab.datasets.propose import _scored, decide
 from polaris_lab.datasets.scoring import score_windows
-from widgets import TrainingSetInspector, dataset_job, inspector_clouds, training_set_inspector, workspace
+from widgets import TrainingSetInspector, dataset_job, training_set_inspector, workspace
 from widgets.candidate_figures import LOOKS
+from widgets.inspector import clouds as inspector_clouds
 
 CONFIG = lab.PatchConfig(patch_size=16, validation_fraction=0.25)
 

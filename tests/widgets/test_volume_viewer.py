@@ -10,11 +10,13 @@ from PIL import Image
 from scipy import ndimage
 
 import polaris_lab as lab
-from widgets import VolumeViewer, gl_probe, volume_data, volume_viewer
-from widgets.camera import Camera
-from widgets.projector import picture
-from widgets.volume_scene import emission_of, markers_of
-from widgets.volume_textures import colour_table, parse_points
+from widgets import VolumeViewer, volume_viewer
+from widgets.volume import data as volume_data
+from widgets.volume import gl_probe
+from widgets.volume.camera import Camera
+from widgets.volume.projector import picture
+from widgets.volume.scene import emission_of, markers_of
+from widgets.volume.textures import colour_table, parse_points
 
 SHAPE = (20, 24, 16)
 

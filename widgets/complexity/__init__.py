@@ -1,0 +1,1 @@
+"""Parts of the complexity explorer: what it says, draws and does behind the page."""

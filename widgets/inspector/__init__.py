@@ -1,0 +1,1 @@
+"""Parts of the training set inspector: what it says, draws and does behind the page."""

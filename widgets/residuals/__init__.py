@@ -1,0 +1,1 @@
+"""Parts of the residual explorer: what it says, draws and does behind the page."""

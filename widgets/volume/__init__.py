@@ -1,0 +1,1 @@
+"""Parts of the volume viewer: what it says, draws and does behind the page."""
