@@ -15,6 +15,7 @@ import polaris_lab as lab
 from polaris_lab.models.presets.registry import tiny_settings
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=30_000)
 
 SERVE = """
 import sys
@@ -58,9 +59,25 @@ def hold_wire(page, source, target, expected: str) -> None:
     page.mouse.down()
     page.mouse.move(start["x"] + 20, start["y"] + 20)
     expect(target).to_have_class(re.compile(expected))
-    end = target.bounding_box()
-    page.mouse.move(end["x"] - 30, end["y"] - 10, steps=4)
-    page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=4)
+    for _ in range(40):  # the drawing may still be moving: follow the port
+        end = target.bounding_box()
+        page.mouse.move(end["x"] - 30, end["y"] - 10)
+        page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=4)
+        if "connectingto" in target.get_attribute("class"):
+            return
+        page.wait_for_timeout(250)
+    raise AssertionError("the wire did not reach the port")
+
+
+def arrange(page) -> None:
+    """Press Arrange, and wait until the drawing has moved and is still."""
+    view = page.locator(".react-flow__viewport")
+    before = view.get_attribute("style")
+    page.get_by_role("button", name="Arrange").click()
+    expect(view).not_to_have_attribute("style", before)
+    while before != (now := view.get_attribute("style")):
+        before = now
+        page.wait_for_timeout(500)
 
 
 def pick(page, name: str):
@@ -108,8 +125,7 @@ def draw_by_mouse(visit) -> None:
     pick(page, "offset").click()
     offset.wait_for()
     expect(offset).to_contain_text("needs a wire at x")
-    page.get_by_role("button", name="Arrange").click()
-    page.wait_for_timeout(1500)
+    arrange(page)
     hold_wire(
         page, port(page, "contrast", "source", "out"), port(page, "offset", "target", "x"), "rf-handle-valid"
     )
