@@ -54,10 +54,15 @@ def port(page, node: str, kind: str, name: str):
 
 def hold_wire(page, source, target, expected: str) -> None:
     """Pull a wire from one port to another, and keep the button down until the server has judged it."""
-    start = source.bounding_box()
-    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(start["x"] + 20, start["y"] + 20)
+    for _ in range(20):  # the drawing may still be moving: take hold again
+        start = source.bounding_box()
+        page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(start["x"] + 20, start["y"] + 20, steps=2)
+        page.wait_for_timeout(200)
+        if page.locator(".react-flow__connection").count():
+            break
+        page.mouse.up()
     expect(target).to_have_class(re.compile(expected))
     for _ in range(40):  # the drawing may still be moving: follow the port
         end = target.bounding_box()
