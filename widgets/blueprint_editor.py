@@ -22,6 +22,7 @@ from widgets.blueprint import words as blueprint_words
 from widgets.blueprint.controls import Controls
 from widgets.blueprint.files import BlueprintFile
 from widgets.blueprint.inside import Inside
+from widgets.dashboard import Dashboard
 
 TITLE = "Blueprint editor"
 
@@ -36,7 +37,7 @@ REFUSALS = (ValueError, TypeError, OSError)
 """What is told on the page when it comes of something that a person did."""
 
 
-class BlueprintEditor(pn.viewable.Viewer):
+class BlueprintEditor(Dashboard):
     """A drawing of a network that can be changed: by the mouse, by fields and keys, and by these methods.
 
     Every method that changes the drawing raises ValueError (or TypeError) with the reason when it cannot be done; the
