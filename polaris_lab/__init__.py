@@ -47,6 +47,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "evaluate",
             "fit",
             "fit_baseline",
+            "pretrained",
             "residuals_by_density",
         ],
         "training.benchmark": ["benchmark"],

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from polaris_lab.config import canonical_json, read_json, write_bytes
 from polaris_lab.observations.features import band_count, feature_names, window_features
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
+    from polaris_lab.training.run import Run
+
+FILE = "coverage.json"
+"""Its name in the folder of a run."""
 
 LARGEST = 512
 """Patches whose features are kept: as many, evenly, of a larger set."""
@@ -84,6 +90,22 @@ def training_features(dataset: PatchDataset) -> dict[str, Any]:
         ],
         "fingerprint": dataset.fingerprint,
     }
+
+
+def keep_features(run: Run) -> dict[str, Any]:
+    """Write the features of a run's training set into its folder, where predictions find them without the set."""
+    features = training_features(run.dataset())
+    write_bytes(Path(run.path) / FILE, canonical_json(features).encode())
+    return features
+
+
+def kept_features(run: Run) -> dict[str, Any] | None:
+    """Return what :func:`keep_features` wrote; None where it was not called, or for another dataset."""
+    path = Path(run.path) / FILE if getattr(run, "path", None) is not None else None
+    if path is None or not path.exists():
+        return None
+    features = read_json(path)
+    return features if features.get("fingerprint") == run.dataset_fingerprint else None
 
 
 @dataclass(frozen=True, eq=False)
