@@ -102,7 +102,9 @@ def _recipe(arguments: argparse.Namespace) -> dict[str, Any]:
 
     for name in ("run", "repeat", "tensorboard"):
         if getattr(arguments, name) is not None:
-            raise ValueError(f"{name}: expected none with --recipe, which names its own choices; leave it out")
+            raise ValueError(
+                f"{name}: expected none with --recipe, which names its own choices; leave it out"
+            )
     torch.set_num_threads(min(2, torch.get_num_threads()))
 
     def say(line: str) -> None:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 SMALLEST_SIDE = 16
 """Pixels (of the training set) that a map must have along each side."""
 
-MOST_WINDOWS = 900
-"""Windows that a map is judged in: on larger maps they overlap less."""
+MOST_WINDOWS = 400
+"""Windows that a map is judged in: on larger maps they overlap less, or lie side by side."""
 
 LEAST_VALID = 0.5
 """Share of a window that must not be blank."""
@@ -309,7 +309,7 @@ def _at_pixel(observation: Observation, pixel_pc: float) -> tuple[np.ndarray, An
 
 def _corners(log_column: np.ndarray, window: int) -> list[tuple[int, int]]:
     """Return the first pixels of overlapping windows that are at least half full."""
-    stride = max(window // 4, int(np.ceil(np.sqrt(log_column.size / MOST_WINDOWS))))
+    stride = min(max(window // 4, int(np.ceil(np.sqrt(log_column.size / MOST_WINDOWS)))), window)
     starts = []
     for side in log_column.shape:
         count = int(np.ceil((side - window) / stride)) + 1

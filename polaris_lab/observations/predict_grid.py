@@ -30,6 +30,10 @@ LARGEST_ANISOTROPY = 1.1
 TILE = 640
 """Side of the tiles that a map is read in [pixels of the model]."""
 
+ONE_TILE, SMALL_NETWORK = 1152, 5_000_000
+"""Sides of a map that a network of so many parameters at most reads in one tile: its margin would cost three times the
+pixels, and the features of a larger network too much memory."""
+
 BAND_PIXELS = 4_000_000
 """Pixels of the model that are worked on at a time: a larger map is predicted band after band of tile rows."""
 
@@ -165,8 +169,9 @@ def patch_size(run: Run) -> int:
 
 
 def plan_map(
-    shape: tuple[int, int], *, margin: int, stride: int, patch: int, overlap: float | None, tile: int | None
-) -> TilePlan:
+    shape: tuple[int, int], *, margin: int, stride: int, patch: int, overlap: float | None, tile: int | None,
+    parameters: int | None = None,
+) -> TilePlan:  # fmt: skip
     """Cut a map into tiles.
 
     Parameters
@@ -181,11 +186,14 @@ def plan_map(
         Fraction of a tile that it shares with the next; by default tiles have a margin instead.
     tile : int, optional
         Side of a tile [pixels].
+    parameters : int, optional
+        Of the largest network.
     """
     if overlap is not None:
         return plan_overlapping(shape, tile=tile or patch, overlap=overlap, multiple=stride)
     smallest = 2 * math.ceil(margin / stride) * stride + stride
-    side = max(TILE, 2 * smallest) if tile is None else tile
+    small = parameters is not None and parameters <= SMALL_NETWORK and max(shape) <= ONE_TILE
+    side = max(ONE_TILE if small else TILE, 2 * smallest) if tile is None else tile
     return plan_tiles(shape, tile=side, margin=margin, multiple=stride, within=True)
 
 

@@ -60,7 +60,9 @@ def prepare(
     grid, notes = match_pixels(observation, pixel)
     column, lost, told = remaining_column(observation, foreground)
     scale = runs[0].pixel_size_pc / (observation.pixel_size_pc if grid is None else pixel)
-    inputs = gather(models, observation, column, grid, pixel_pc=runs[0].pixel_size_pc, scale=scale, depth=depth)
+    inputs = gather(
+        models, observation, column, grid, pixel_pc=runs[0].pixel_size_pc, scale=scale, depth=depth
+    )
     network = MapNetwork(tuple(models), inputs.channels, inputs.scalars, levels, symmetries)
     notes += [*told_of_pixel, *told, *check_size(inputs.shape, runs[0])]
     notes += _said_of(stated, inputs, runs, symmetries)
@@ -71,6 +73,7 @@ def prepare(
         patch=patch_size(runs[0]),
         overlap=overlap,
         tile=tile,
+        parameters=max(run.parameters for run in runs),
     )
     scale, ratio = pixel_scale(runs[0].pixel_size_pc / scale, runs[0].pixel_size_pc)
     unlike, outside = _compared(runs[0], network, observation, pixel, compare=compare)

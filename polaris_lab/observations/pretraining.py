@@ -11,6 +11,9 @@ from polaris_lab.training.recipes.shipping import ship
 from polaris_lab.training.recipes.work import train_run
 from polaris_lab.training.run import Run
 
+WINDOW = 48
+"""Side of the windows in which a map is compared with the training set [pixels]: half of a second for 1000 x 1000."""
+
 
 def train_recipe(
     recipe: Recipe | str | Path = "default",
@@ -52,7 +55,7 @@ def train_recipe(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     trained = train_run(recipe, folder, workers=workers, progress=progress, say=say)
     shipped = ship(trained, recipe, Path(folder) / recipe.name)
-    keep_features(shipped)
+    keep_features(shipped, window=min(WINDOW, recipe.patches.size))
     if say is not None:
         say(f"{shipped.path} is finished: {shipped}")
     return shipped

@@ -44,13 +44,16 @@ FEWEST_CLOUDS = 4
 """Clouds from which on the nearest patch of another cloud counts: patches of one cloud are alike, a map is another."""
 
 
-def training_features(dataset: PatchDataset) -> dict[str, Any]:
+def training_features(dataset: PatchDataset, *, window: int | None = None) -> dict[str, Any]:
     """Describe the training patches of a dataset, for :func:`~polaris_lab.observations.coverage.compare`.
 
     Parameters
     ----------
     dataset : PatchDataset
         With the array "column_density".
+    window : int, optional
+        Side of the part of each patch, from its middle, that is described, and of the windows that maps are then judged
+        in [pixels]; by default the whole patch.
 
     Returns
     -------
@@ -74,12 +77,20 @@ def training_features(dataset: PatchDataset) -> dict[str, Any]:
             f"dataset: expected at least {SMALLEST} training patches to compare a map with, got {len(rows)}; "
             "cut more patches"
         )
-    bands = band_count(dataset.patch_size)
+    size = dataset.patch_size if window is None else window
+    if not 8 <= size <= dataset.patch_size:
+        raise ValueError(
+            f"window: expected 8 to {dataset.patch_size} pixels, the side of a patch, got {size}"
+        )
+    start, bands = (dataset.patch_size - size) // 2, band_count(size)
+    middle = slice(start, start + size)
     kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), LARGEST)).astype(int)]
-    logs = [np.log10(dataset.read("column_density", [row])[0].astype(np.float64)) for row in kept]
+    logs = [
+        np.log10(dataset.read("column_density", [row])[0, middle, middle].astype(np.float64)) for row in kept
+    ]
     values = np.array([window_features(patch, bands) for patch in logs])
     return {
-        "patch_size": dataset.patch_size,
+        "patch_size": size,
         "pixel_size_pc": dataset.pixel_size_pc,
         "names": list(feature_names(bands)),
         "values": values.round(4).tolist(),
@@ -92,9 +103,9 @@ def training_features(dataset: PatchDataset) -> dict[str, Any]:
     }
 
 
-def keep_features(run: Run) -> dict[str, Any]:
+def keep_features(run: Run, *, window: int | None = None) -> dict[str, Any]:
     """Write the features of a run's training set into its folder, where predictions find them without the set."""
-    features = training_features(run.dataset())
+    features = training_features(run.dataset(), window=window)
     write_bytes(Path(run.path) / FILE, canonical_json(features).encode())
     return features
 

@@ -53,9 +53,7 @@ class Scope:
             if not 0 < low < high < math.inf:
                 raise ValueError(f"{name}: expected two positive lengths in rising order, got {low}, {high}")
         if not self.widest_beam_pixels >= 1:
-            raise ValueError(
-                f"widest_beam_pixels: expected a pixel or more, got {self.widest_beam_pixels}"
-            )
+            raise ValueError(f"widest_beam_pixels: expected a pixel or more, got {self.widest_beam_pixels}")
 
     def working_pixel(self, pixel_pc: float, beam_pc: float | None = None) -> float:
         """Return the pixel [pc] that a map is to be averaged to: its own where nothing speaks against it.

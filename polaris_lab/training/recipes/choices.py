@@ -117,7 +117,9 @@ class PatchChoices:
             low, high = getattr(self, name)
             object.__setattr__(self, name, (float(low), float(high)))
             if not 0 < low <= self.pixel_size_pc <= high:
-                raise ValueError(f"{name}: expected a range that holds {self.pixel_size_pc} pc, got {low}-{high}")
+                raise ValueError(
+                    f"{name}: expected a range that holds {self.pixel_size_pc} pc, got {low}-{high}"
+                )
         for name in ("clean", "cored", "largest_noise", "largest_zero_level"):
             if not 0 <= getattr(self, name) < 1 + 1e-9:
                 raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}")

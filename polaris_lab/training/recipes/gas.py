@@ -154,7 +154,8 @@ def _faces(density: np.ndarray, square: np.ndarray, peak: np.ndarray) -> np.ndar
     for axis in range(3):
         for slab in range(SLABS):
             part = tuple(
-                slice(slab * n // SLABS, (slab + 1) * n // SLABS) if a == axis else slice(None) for a in range(3)
+                slice(slab * n // SLABS, (slab + 1) * n // SLABS) if a == axis else slice(None)
+                for a in range(3)
             )
             found[axis, slab, 0] = density[part].sum(axis=axis, dtype=np.float64) * length
             found[axis, slab, 1] = square[part].sum(axis=axis, dtype=np.float64) * (length / 1e20)

@@ -108,7 +108,9 @@ def draw_scene(
     side = choices.size * coarser + 2 * margin
     stack, depth, axis = _stacked(rng, faces, focus, side, cored=rng.random() < choices.cored)
     if beam:
-        stack[:2] = [gaussian_filter(image, beam * coarser / FWHM_PER_SIGMA, mode="nearest") for image in stack[:2]]
+        stack[:2] = [
+            gaussian_filter(image, beam * coarser / FWHM_PER_SIGMA, mode="nearest") for image in stack[:2]
+        ]
     stack = stack[:, margin : side - margin, margin : side - margin]
     size = choices.size
     means = stack[:2].reshape(2, size, coarser, size, coarser).mean(axis=(2, 4))  # (2, y, x)
@@ -158,7 +160,10 @@ def _stacked(
             seen = its[int(rng.random() < 0.5), int(rng.integers(3))]  # (SLABS, 3, n, n)
             layer = _joined([_window(slab, corner, side) for slab in seen])
             factor = 10 ** rng.normal(0.0, 0.3)
-            layer = symmetry(layer, int(rng.integers(8))) * np.array([factor, factor**2, factor], np.float32)[:, None, None]
+            layer = (
+                symmetry(layer, int(rng.integers(8)))
+                * np.array([factor, factor**2, factor], np.float32)[:, None, None]
+            )
             stack = _joined([stack, layer])
             depth += behind.size
     return stack, depth, axis

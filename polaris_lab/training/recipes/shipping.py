@@ -38,7 +38,9 @@ def ship(run: Run, recipe: Recipe, folder: str | Path) -> Run:
         If the run is not finished.
     """
     if run.state != "finished":
-        raise ValueError(f"run: expected one whose training is finished, got {run.path}, which is {run.state}")
+        raise ValueError(
+            f"run: expected one whose training is finished, got {run.path}, which is {run.state}"
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     reference = dataclasses.replace(run.description.dataset, path=NO_DATASET, relative_path=None)
@@ -50,7 +52,9 @@ def ship(run: Run, recipe: Recipe, folder: str | Path) -> Run:
     save_weights(folder / files.WEIGHTS, weights, epoch=said["epoch"], blueprint=said["blueprint"])
     write_bytes(folder / files.HISTORY, (run.path / files.HISTORY).read_bytes())
     patches = recipe.patches
-    Scope(patches.pixel_range_pc, patches.resolved_pc, patches.widest_beam_pixels, recipe.fingerprint).write(folder)
+    Scope(patches.pixel_range_pc, patches.resolved_pc, patches.widest_beam_pixels, recipe.fingerprint).write(
+        folder
+    )
     shipped = Run.open(folder, dataset=run.dataset())
     shipped.validate()
     recalibrate(shipped)

@@ -52,7 +52,11 @@ def train_run(
     blueprint = Blueprint.preset(settings.pop("name"), **settings)
     mark = fingerprint([blueprint.to_dict(), to_dict(recipe.config), dataset.fingerprint])
     path = folder / f"run_{mark[:8]}"
-    run = Run.open(path) if (path / "run.json").exists() else Run.create(path, blueprint, dataset, recipe.config)
+    run = (
+        Run.open(path)
+        if (path / "run.json").exists()
+        else Run.create(path, blueprint, dataset, recipe.config)
+    )
     if run.state != "finished":
         say(f"training {run.parameters} parameters on {len(dataset.indices('training'))} patches")
         timed(folder, "training", lambda: run.train(progress=progress))
