@@ -22,7 +22,7 @@ from polaris_lab.training.recipes.gas import CELL_PC, SLABS, Box
 
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
-STACKS = {"half": 0.2, "box": 0.45, "several": 0.35}
+STACKS = {"half": 0.15, "box": 0.5, "several": 0.35}
 """Shares of the depths."""
 
 COARSER = {1: 0.75, 2: 0.25}
@@ -67,9 +67,10 @@ class Scene:
 def make_patches(
     files: dict[str, Files], choices: PatchChoices, *, progress: Callable[[str], object] | None = None
 ) -> PatchDataset:
-    """Make the patches of a recipe, in memory: inputs column_density, pixel_size and depth; both densities as targets.
+    """Make the patches of a recipe, in memory: a column density with pixel size, depth and beam; both densities as targets.
 
-    Every box comes equally often. The split is by box: none is in both parts.
+    Every box comes equally often. The split is by box: none is in both parts. Where there is no beam it is unknown (NaN): a
+    map whose beam nobody tells is taken for one without, rather.
     """
     scenes, split = [], []
     for part in ("training", "validation"):
@@ -86,6 +87,7 @@ def make_patches(
             "column_density": np.stack([scene.column for scene in scenes]),
             "pixel_size": np.full(len(scenes), choices.pixel_size_pc),
             "depth": np.array([scene.depth_pixels * choices.pixel_size_pc for scene in scenes]),
+            "beam_fwhm": np.array([scene.beam_pixels * choices.pixel_size_pc or np.nan for scene in scenes]) * u.pc,
         },
         {
             "mass_weighted_density": np.stack([scene.density for scene in scenes]),
