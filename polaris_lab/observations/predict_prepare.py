@@ -73,7 +73,7 @@ def prepare(
         patch=patch_size(runs[0]),
         overlap=overlap,
         tile=tile,
-        parameters=max(run.parameters for run in runs),
+        parameters=max(sum(p.numel() for p in model.parameters()) for model in models),
     )
     scale, ratio = pixel_scale(runs[0].pixel_size_pc / scale, runs[0].pixel_size_pc)
     unlike, outside = _compared(runs[0], network, observation, pixel, compare=compare)

@@ -14,7 +14,7 @@ from polaris_lab.clouds.simulation import SimulationCube
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.training import Run, predict
 from polaris_lab.training.recipes import load_recipe, recipe_names
-from polaris_lab.training.recipes.choices import CloudChoices, CloudGroup, PatchChoices, Recipe
+from polaris_lab.training.recipes.choices import CloudChoices, CloudGroup, PatchChoices, Recipe, Refinement
 from polaris_lab.training.recipes.gas import CELL_PC, boxes, faces, make_faces
 from polaris_lab.training.recipes.patches import draw_scene, make_patches, observe
 from polaris_lab.training.recipes.shipping import halved, pretrained, ship
@@ -31,6 +31,9 @@ TINY = Recipe(
         "attention": False, "head": "gaussian",
     },
     training={"epochs": 2, "batch_size": 4, "input_dropout": 0.5, "device": "cpu"},
+    refinement=Refinement(
+        PatchChoices(seed=2, size=16, training=8, validation=8, clean=1.0), {"epochs": 1, "batch_size": 4, "device": "cpu"}
+    ),
 )  # fmt: skip
 
 
@@ -153,6 +156,15 @@ def test_what_is_shipped_opens_without_its_dataset(shipped):
     assert all(torch.equal(p, p.half().float()) for p in half)
 
 
+def test_a_refinement_begins_with_the_weights_of_the_first_training(shipped, work):
+    first, second = sorted(work.glob("run_*"))
+    start = Run.open(second).description.start_from
+    assert start["fingerprint"] == Run.open(first).fingerprint
+    assert (shipped.path / "history_first.jsonl").read_text() == (first / "history.jsonl").read_text()
+    assert (shipped.path / "history.jsonl").read_text() == (second / "history.jsonl").read_text()
+    assert shipped.description.start_from["path"] == first.name  # no path of the machine that made it
+
+
 def test_an_unfinished_run_is_not_shipped(work, shipped, tmp_path):
     with pytest.raises(ValueError, match="finished"):
         ship(
@@ -235,6 +247,7 @@ def test_recipes_by_name():
         ({"patches": {"seed": 1, "size": 16, "training": 1, "validation": 1, "pixel_range_pc": [0.1, 0.2]}}, "pixel"),
         ({"preset": {"layers": 3}}, "preset"),
         ({"training": {"epochs": 0}}, "epochs"),
+        ({"refinement": {"patches": dataclasses.asdict(TINY.patches), "training": {"epochs": 0}}}, "epochs"),
         ({"schema": 99}, "schema"),
     ],
 )  # fmt: skip
@@ -245,4 +258,4 @@ def test_a_wrong_recipe_is_refused(change, match):
 
 
 def _patches(work):
-    return PatchDataset.open(next(work.glob("patches_*.zarr")))
+    return Run.open(max(work.glob("run_*"))).dataset()

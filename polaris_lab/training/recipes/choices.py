@@ -131,6 +131,21 @@ class PatchChoices:
 
 
 @dataclasses.dataclass(frozen=True)
+class Refinement:
+    """A second training, on other patches of the same clouds, that begins with the weights of the first.
+
+    Parameters
+    ----------
+    patches : PatchChoices
+    training : dict
+        Fields of :class:`~polaris_lab.training.settings.TrainingConfig`.
+    """
+
+    patches: PatchChoices
+    training: dict
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """How a pretrained network is made.
 
@@ -145,6 +160,8 @@ class Recipe:
         "name" of a blueprint's preset, and its settings.
     training : dict
         Fields of :class:`~polaris_lab.training.settings.TrainingConfig`.
+    refinement : Refinement, optional
+        Its patches are those that the network is validated and calibrated on.
     """
 
     name: str
@@ -153,16 +170,23 @@ class Recipe:
     patches: PatchChoices
     preset: dict
     training: dict
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.preset.get("name"), str):
             raise ValueError(f"preset: expected the key 'name', such as \"unet\", got {sorted(self.preset)}")
-        self.config  # noqa: B018 (refuses a wrong field now, not after the clouds)
+        self.stages  # noqa: B018 (refuses a wrong field now, not after the clouds)
 
     @property
-    def config(self) -> TrainingConfig:
-        """How the network is trained."""
-        return from_dict(TrainingConfig, self.training, where=f"{self.name}.training")
+    def stages(self) -> list[tuple[PatchChoices, TrainingConfig]]:
+        """What the network is shown and how it is trained, one stage after the other."""
+        stages = [(self.patches, self.training)]
+        if self.refinement is not None:
+            stages.append((self.refinement.patches, self.refinement.training))
+        return [
+            (patches, from_dict(TrainingConfig, training, where=f"{self.name}.training"))
+            for patches, training in stages
+        ]
 
     @property
     def fingerprint(self) -> str:

@@ -87,7 +87,8 @@ def make_patches(
             "column_density": np.stack([scene.column for scene in scenes]),
             "pixel_size": np.full(len(scenes), choices.pixel_size_pc),
             "depth": np.array([scene.depth_pixels * choices.pixel_size_pc for scene in scenes]),
-            "beam_fwhm": np.array([scene.beam_pixels * choices.pixel_size_pc or np.nan for scene in scenes]) * u.pc,
+            "beam_fwhm": np.array([scene.beam_pixels * choices.pixel_size_pc or np.nan for scene in scenes])
+            * u.pc,
         },
         {
             "mass_weighted_density": np.stack([scene.density for scene in scenes]),

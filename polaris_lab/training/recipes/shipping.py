@@ -19,6 +19,9 @@ from polaris_lab.training.scope import Scope
 NO_DATASET = "patches.zarr"
 """What a shipped run calls its dataset, which is not shipped: the recipe makes it."""
 
+FIRST_HISTORY = "history_first.jsonl"
+"""Records of the training that a refined network began with."""
+
 
 def ship(run: Run, recipe: Recipe, folder: str | Path) -> Run:
     """Write a run as it is shipped, validated and recalibrated with the weights that are shipped; open it from there.
@@ -44,14 +47,19 @@ def ship(run: Run, recipe: Recipe, folder: str | Path) -> Run:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     reference = dataclasses.replace(run.description.dataset, path=NO_DATASET, relative_path=None)
-    description = dataclasses.replace(run.description, dataset=reference, start_from=None)
+    start = run.description.start_from
+    if start is not None:
+        before = Path(start["path"])
+        write_bytes(folder / FIRST_HISTORY, (before / files.HISTORY).read_bytes())
+        start = {**start, "path": before.name}
+    description = dataclasses.replace(run.description, dataset=reference, start_from=start)
     write_json(folder / files.DESCRIPTION, files.description_json(description))
     source = run.path / files.WEIGHTS
     said = weights_metadata(source)
     weights = halved(load_weights(source))
     save_weights(folder / files.WEIGHTS, weights, epoch=said["epoch"], blueprint=said["blueprint"])
     write_bytes(folder / files.HISTORY, (run.path / files.HISTORY).read_bytes())
-    patches = recipe.patches
+    patches, _ = recipe.stages[-1]
     Scope(patches.pixel_range_pc, patches.resolved_pc, patches.widest_beam_pixels, recipe.fingerprint).write(
         folder
     )

@@ -10,7 +10,7 @@ from typing import TypeVar
 from polaris_lab.config import fingerprint, read_json, to_dict, write_json
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint
-from polaris_lab.training.recipes.choices import Recipe
+from polaris_lab.training.recipes.choices import CloudChoices, PatchChoices, Recipe
 from polaris_lab.training.recipes.gas import make_faces
 from polaris_lab.training.recipes.patches import make_patches
 from polaris_lab.training.run import Run
@@ -47,32 +47,36 @@ def train_run(
     """
     folder, say = Path(folder), say or (lambda line: None)
     folder.mkdir(parents=True, exist_ok=True)
-    dataset = patches_of(recipe, folder, workers=workers, say=say)
     settings = dict(recipe.preset)
     blueprint = Blueprint.preset(settings.pop("name"), **settings)
-    mark = fingerprint([blueprint.to_dict(), to_dict(recipe.config), dataset.fingerprint])
-    path = folder / f"run_{mark[:8]}"
-    run = (
-        Run.open(path)
-        if (path / "run.json").exists()
-        else Run.create(path, blueprint, dataset, recipe.config)
-    )
-    if run.state != "finished":
-        say(f"training {run.parameters} parameters on {len(dataset.indices('training'))} patches")
-        timed(folder, "training", lambda: run.train(progress=progress))
+    run: Run | None = None
+    for number, (choices, config) in enumerate(recipe.stages, start=1):
+        dataset = patches_of(recipe.clouds, choices, folder, workers=workers, say=say)
+        before = None if run is None else run.fingerprint
+        mark = fingerprint([blueprint.to_dict(), to_dict(config), dataset.fingerprint, before])
+        path = folder / f"run_{number}_{mark[:8]}"
+        if (path / "run.json").exists():
+            run = Run.open(path)
+        else:
+            run = Run.create(path, blueprint, dataset, config, start_from=run)
+        if run.state != "finished":
+            say(f"training {number}: {run.parameters} parameters, {len(dataset.indices('training'))} patches")
+            timed(folder, f"training {number}", lambda run=run: run.train(progress=progress))
     return run
 
 
-def patches_of(recipe: Recipe, folder: Path, *, workers: int, say: Say) -> PatchDataset:
-    """Return the patches of a recipe, made and written if they are not there."""
-    mark = fingerprint([to_dict(recipe.clouds), to_dict(recipe.patches)])
+def patches_of(
+    clouds: CloudChoices, choices: PatchChoices, folder: Path, *, workers: int, say: Say
+) -> PatchDataset:
+    """Return the patches of a stage, made and written if they are not there."""
+    mark = fingerprint([to_dict(clouds), to_dict(choices)])
     path = folder / f"patches_{mark[:8]}.zarr"
     if path.exists():
         return PatchDataset.open(path)
     files = timed(
-        folder, "clouds", lambda: make_faces(recipe.clouds, folder / "clouds", workers=workers, progress=say)
+        folder, "clouds", lambda: make_faces(clouds, folder / "clouds", workers=workers, progress=say)
     )
-    return timed(folder, "patches", lambda: make_patches(files, recipe.patches, progress=say).save(path))
+    return timed(folder, "patches", lambda: make_patches(files, choices, progress=say).save(path))
 
 
 def timed(folder: Path, step: str, work: Callable[[], T]) -> T:
