@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from polaris_lab.observations.training_set import keep_features
+import numpy as np
+
+from polaris_lab.datasets import PatchDataset
+from polaris_lab.observations.training_set import SMALLEST, keep_features
 from polaris_lab.training.recipes.choices import Recipe, load_recipe
 from polaris_lab.training.recipes.shipping import ship
 from polaris_lab.training.recipes.work import train_run
@@ -55,7 +58,14 @@ def train_recipe(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     trained = train_run(recipe, folder, workers=workers, progress=progress, say=say)
     shipped = ship(trained, recipe, Path(folder) / recipe.name)
-    keep_features(shipped, window=min(WINDOW, recipe.patches.size))
+    keep_features(shipped, window=min(WINDOW, shipped.dataset().patch_size), rows=_without_noise(shipped.dataset()))
     if say is not None:
         say(f"{shipped.path} is finished: {shipped}")
     return shipped
+
+
+def _without_noise(dataset: PatchDataset) -> np.ndarray:
+    """Return the training patches that show the gas alone: a map of noise shall not look like one that is noisy."""
+    rows = dataset.indices("training")
+    clean = rows[np.isnan(dataset.read("beam_fwhm", rows))]
+    return clean if len(clean) >= SMALLEST else rows

@@ -44,7 +44,9 @@ FEWEST_CLOUDS = 4
 """Clouds from which on the nearest patch of another cloud counts: patches of one cloud are alike, a map is another."""
 
 
-def training_features(dataset: PatchDataset, *, window: int | None = None) -> dict[str, Any]:
+def training_features(
+    dataset: PatchDataset, *, window: int | None = None, rows: np.ndarray | None = None
+) -> dict[str, Any]:
     """Describe the training patches of a dataset, for :func:`~polaris_lab.observations.coverage.compare`.
 
     Parameters
@@ -54,6 +56,8 @@ def training_features(dataset: PatchDataset, *, window: int | None = None) -> di
     window : int, optional
         Side of the part of each patch, from its middle, that is described, and of the windows that maps are then judged
         in [pixels]; by default the whole patch.
+    rows : int ndarray, optional
+        Which patches are described; by default those for training.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def training_features(dataset: PatchDataset, *, window: int | None = None) -> di
             f"dataset: expected patches of 'column_density', got {', '.join(dataset.inputs)}; coverage compares what a "
             "column density map shows"
         )
-    rows = dataset.indices("training")
+    rows = dataset.indices("training") if rows is None else rows
     if len(rows) < SMALLEST:
         raise ValueError(
             f"dataset: expected at least {SMALLEST} training patches to compare a map with, got {len(rows)}; "
@@ -103,9 +107,9 @@ def training_features(dataset: PatchDataset, *, window: int | None = None) -> di
     }
 
 
-def keep_features(run: Run, *, window: int | None = None) -> dict[str, Any]:
+def keep_features(run: Run, *, window: int | None = None, rows: np.ndarray | None = None) -> dict[str, Any]:
     """Write the features of a run's training set into its folder, where predictions find them without the set."""
-    features = training_features(run.dataset(), window=window)
+    features = training_features(run.dataset(), window=window, rows=rows)
     write_bytes(Path(run.path) / FILE, canonical_json(features).encode())
     return features
 

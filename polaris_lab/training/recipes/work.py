@@ -10,6 +10,9 @@ from typing import TypeVar
 from polaris_lab.config import fingerprint, read_json, to_dict, write_json
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint
+from polaris_lab.training import creation
+from polaris_lab.training import folder as files
+from polaris_lab.training.checkpoints import load_checkpoint, weights_digest
 from polaris_lab.training.recipes.choices import CloudChoices, PatchChoices, Recipe
 from polaris_lab.training.recipes.gas import make_faces
 from polaris_lab.training.recipes.patches import make_patches
@@ -58,11 +61,30 @@ def train_run(
         if (path / "run.json").exists():
             run = Run.open(path)
         else:
-            run = Run.create(path, blueprint, dataset, config, start_from=run)
+            start = None if run is None else last_weights(run)
+            creation.create(path, blueprint, dataset, config, start=start, overwrite=False)
+            run = Run.open(path)
         if run.state != "finished":
             say(f"training {number}: {run.parameters} parameters, {len(dataset.indices('training'))} patches")
             timed(folder, f"training {number}", lambda run=run: run.train(progress=progress))
     return run
+
+
+def last_weights(run: Run) -> creation.Start:
+    """Return the weights of the last epoch of a run for another to start from.
+
+    Where the learning rate falls to nothing they are the best; the validation loss "beta_nll" cannot tell, which rises again
+    once errors are small: sigma (z^2 / 2 + ln sigma) has its minimum at ln sigma = -3/2.
+    """
+    model = load_checkpoint(run.path / files.CHECKPOINT)["model"]
+    weights = {name: values.contiguous() for name, values in model.items()}
+    record = {
+        "path": str(run.path.resolve()),
+        "fingerprint": run.fingerprint,
+        "epoch": run.history()[-1].epoch,
+        "sha256": weights_digest(weights),
+    }
+    return creation.Start(weights, record)
 
 
 def patches_of(
