@@ -19,7 +19,7 @@ from widgets import figures
 # %% [markdown]
 # All knobs of this notebook stand in one cell. Make the cloud larger or change the seed, and run it again.
 
-# %% tags=["parameters"]
+# %% quick={"size": 32} tags=["parameters"]
 size = 128  # cells along each side; 128 takes about ten seconds, 64 about one
 seed = 1  # names the cloud: the same seed gives the same cloud
 cube_path = None  # a file of your own (FITS, npz, HDF5, zarr), or None for the synthetic cloud

@@ -19,7 +19,7 @@ import polaris_lab as lab
 from polaris_lab.radiative_transfer import freeze_out, lte
 from widgets import figures
 
-# %% tags=["parameters"]
+# %% quick={"size": 32, "step": 0.1} tags=["parameters"]
 size = 64  # cells along each side of the synthetic cloud
 seed = 1  # names the cloud
 molecule = "13CO"  # or 12CO, C18O

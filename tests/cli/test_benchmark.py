@@ -18,6 +18,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(benchmark_networks, "NETWORKS", {"tiny": network})
 
 
+@pytest.mark.slow
 def test_table_to_a_file_and_as_json(tiny, tmp_path, capsys):
     cache, table = tmp_path / "cache", tmp_path / "table.md"
     assert main(["benchmark", "--quick", "--cache", str(cache), "--output", str(table), "--quiet"]) == 0

@@ -136,6 +136,7 @@ TOLERANCES = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_statistics_are_near_those_of_mhd_turbulence(shared_data, clouds, kind):
     """PDF width, spectra of ln n, n, log N and v, scatter of <n>_M at fixed N; the real ones: two snapshots' mean."""
     real = []

@@ -45,6 +45,7 @@ def test_it_is_small_and_needs_nothing_from_outside():
     assert sample.FILE.stat().st_size < 12e6
 
 
+@pytest.mark.slow
 def test_the_file_can_be_made_again(shared_data, cloud, tmp_path, monkeypatch):
     source = shared_data / "simulation" / "mhd_m8_128_late.npz"
     monkeypatch.setattr(sample, "FILE", sample.repack(source, tmp_path / "again.zarr.zip"))

@@ -73,6 +73,7 @@ def test_seeds_and_gravity():
     assert pulled.density.max() > 5 * quiet.density.max()
 
 
+@pytest.mark.slow
 def test_back_ends_give_the_same_cloud():
     a, b = (simulate(16, precision="double", backend=backend, **SHORT) for backend in ("compiled", "torch"))
     np.testing.assert_allclose(a.density, b.density, rtol=1e-5)

@@ -149,6 +149,7 @@ def test_the_same_seed_gives_the_same_cloud():
     assert_identical(lab.synthetic_cloud(32, 7), lab.synthetic_cloud(32, 7))
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_does_not_matter(tmp_path):
     code = "import sys, polaris_lab as lab; lab.synthetic_cloud(32, 7).save(sys.argv[1])"
     for threads in ("1", "2"):

@@ -319,6 +319,7 @@ build_dataset(SimulationCube.open(sys.argv[1]), config, sys.argv[3], progress=Fa
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+@pytest.mark.slow
 def test_a_killed_build_resumes(gas, dataset, tmp_path):
     """kill -9 in the middle: what was reported as done is kept, and the end is the same as without."""
     from polaris_lab.config import write_json

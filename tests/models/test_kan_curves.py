@@ -113,6 +113,7 @@ def test_an_edge_without_effect_goes_with_what_feeds_it():
     assert report.max_error < 1e-6
 
 
+@pytest.mark.slow
 def test_each_edge_left_has_a_formula():
     model = build_model(Blueprint.preset("just_kan", widths=(2,))).eval()
     formulas = edge_formulas(model, tolerance=0.1)

@@ -167,6 +167,7 @@ def test_merges_by_name(merge, log_maps):
     assert torch.isfinite(build_model(blueprint)({"column_density": log_maps})).all()
 
 
+@pytest.mark.slow
 def test_training_with_missing_lines(log_maps, log_target):
     """A target that the line shows: trained with half of the lines blank, one network serves both kinds of maps."""
     from polaris_lab.training.losses import mean_square

@@ -123,6 +123,7 @@ def test_importing_loads_no_torch_and_makes_nothing():
     assert answer.returncode == 0, answer.stderr
 
 
+@pytest.mark.slow
 def test_the_core_imports_without_the_extras():
     """With the packages of every extra made unimportable, each public name still resolves."""
     names = {

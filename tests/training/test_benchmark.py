@@ -152,6 +152,7 @@ def test_maps_of_the_common_work_close(tmp_path):
     assert column[1, 3, 4] == pytest.approx(density[3, :, 4].sum(dtype=np.float64) * 0.05 * PARSEC, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_whole_benchmark_resumes_and_keeps_to_its_budget(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark_networks, "QUICK", TINY)
     monkeypatch.setattr(

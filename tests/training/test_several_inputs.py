@@ -171,6 +171,7 @@ def test_symmetries_turn_context_and_positions_alike(dataset):
     assert torch.equal(turned["depth"], given["depth"])
 
 
+@pytest.mark.slow
 def test_maps_without_a_line_in_the_same_dataset(tmp_path):
     """Images whose line is NaN train beside the others; without a value anywhere the constants stay what they are."""
     rng = np.random.default_rng(0)

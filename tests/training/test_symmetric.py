@@ -109,6 +109,7 @@ def test_members_that_know_their_spread_add_it(column):
     assert torch.allclose(head.sigma(raw) ** 2, within + between, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_trained_as_one_thing_and_goes_on(tmp_path, blueprint, dataset, config):
     config = dataclasses.replace(config, epochs=2)
     ensemble = Ensemble.create(tmp_path / "three", blueprint, dataset, config, seeds=(0, 5))

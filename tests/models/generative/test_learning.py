@@ -107,7 +107,7 @@ def test_levels_are_antithetic():
     ("kind", "settings", "steps", "sampling", "excess"),
     [
         pytest.param(FlowMatching, {"base_filters": 8}, 320, 48, 1.05, id="flow_matching"),
-        pytest.param(Diffusion, {"base_filters": 8}, 380, 48, 1.12, id="diffusion", marks=pytest.mark.slow),
+        pytest.param(Diffusion, {"base_filters": 8}, 380, 48, 1.12, id="diffusion"),
         pytest.param(
             Invertible,
             {"base_filters": 8, "features": 8, "couplings": 2, "bins": 6},
@@ -115,10 +115,10 @@ def test_levels_are_antithetic():
             1,
             1.05,
             id="invertible",
-            marks=pytest.mark.slow,
         ),
     ],
 )
+@pytest.mark.slow
 def test_mean_and_spread_of_a_known_distribution_are_learnt(learn, kind, settings, steps, sampling, excess):
     """The spread s(x) is 0.18 below x = -0.5 and 0.28 above x = 0.5; a mean of 48 samples is off by s / 7 by itself,
     which is 2 % of `excess`, the mean square error over the least possible. Diffusion learns the mean more slowly.
