@@ -41,12 +41,12 @@ TARGET = "mass_weighted_density"
 
 
 def as_dataset(
-    maps: np.ndarray, clouds: list[str], *, pixel_pc: float, depth_pc: float | None = None
+    maps: np.ndarray, clouds: list[str], *, pixel_pc: float, depth_pc: float | np.ndarray | None = None
 ) -> PatchDataset:
     """Return maps (n, quantities, y, x) as patches that are all for tests."""
     inputs = {"column_density": maps[:, 0]}
     if depth_pc is not None:
-        inputs |= {"depth": np.full(len(maps), depth_pc), "pixel_size": np.full(len(maps), pixel_pc)}
+        inputs |= {"depth": np.broadcast_to(depth_pc, len(maps)), "pixel_size": np.full(len(maps), pixel_pc)}
     return PatchDataset.from_arrays(
         inputs,
         {TARGET: maps[:, 1]},
@@ -84,6 +84,26 @@ def suite(folder: Path) -> PatchDataset:
     cubes = ensemble(20, folder / "ensemble", size=64, depths=(1, 2), workers=1, progress=False)
     config = PatchConfig(patch_size=32, min_separation=0.5, split_by="cloud", validation_fraction=0.3, seed=0)
     return build_dataset(cubes, config, path)
+
+
+def whole_faces(folder: Path, patches: PatchDataset) -> tuple[PatchDataset, PatchDataset]:
+    """Return squares of 64 pixels of the suite's clouds, for tests without and with the depth told."""
+    held_out = set(np.asarray(patches.table["cloud"])[patches.indices("validation")].tolist())
+    maps, clouds, depths, pixel = [], [], [], 0.0
+    for cube in ensemble(20, folder / "ensemble", size=64, depths=(1, 2), workers=1, progress=False):
+        if cube.name not in held_out:
+            continue
+        pixel = cube.cell_size_pc
+        for axis, length in zip("zyx", cube.side_pc, strict=True):
+            seen = lab.project(cube, axis=axis)
+            for row in range(0, seen.column_density.shape[0], 64):
+                part = slice(row, row + 64)
+                maps.append(np.stack([seen.column_density[part], seen.mass_weighted_density[part]]))
+                clouds.append(cube.name)
+                depths.append(length)
+    stacked = np.stack(maps)
+    told = as_dataset(stacked, clouds, pixel_pc=pixel, depth_pc=np.array(depths))
+    return as_dataset(stacked, clouds, pixel_pc=pixel), told
 
 
 def mhd(shared: Path, which: str, *, depth: bool) -> PatchDataset:
@@ -203,6 +223,8 @@ def main(folder: Path, run: Run, shared: Path) -> dict:
         "outside": judged(run, outside, training),
         "suite": judged(run, own, own),
     }
+    for name, faces in zip(("suite, whole faces", "suite, whole faces, depth told"), whole_faces(folder, own), strict=True):
+        answer[name] = judged(run, faces, own)
     if (shared / "simulation").is_dir():
         for which in ("early", "late"):
             answer[f"mhd {which}"] = judged(run, mhd(shared, which, depth=False))
@@ -224,7 +246,8 @@ def said(answer: dict) -> str:
                     "coverage_0.68", "coverage_0.95", "crps_dex", "rmse / power_law", "rmse / multi_scale"):  # fmt: skip
             value = scores.get(key)
             if isinstance(value, list):
-                words.append(f"{key} {value[0]:.3f} ({value[1]:.3f}..{value[2]:.3f})")
+                ends = "" if value[1] is None else f" ({value[1]:.3f}..{value[2]:.3f})"
+                words.append(f"{key} {value[0]:.3f}{ends}")
             elif value is not None:
                 words.append(f"{key} {value:.3f}")
         lines.append(f"{name}: " + ", ".join(words))

@@ -97,6 +97,8 @@ class PatchChoices:
         Share of the patches with neither beam, noise nor offset.
     cored : float
         Share of the patches cut from boxes with cores.
+    told : float
+        Share of the patches whose depth, and whose pixel size, is told. (A beam is told wherever there is one.)
     """
 
     seed: int
@@ -111,6 +113,7 @@ class PatchChoices:
     largest_zero_level: float = 0.2
     clean: float = 0.4
     cored: float = 0.5
+    told: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("pixel_range_pc", "resolved_pc"):
@@ -120,7 +123,7 @@ class PatchChoices:
                 raise ValueError(
                     f"{name}: expected a range that holds {self.pixel_size_pc} pc, got {low}-{high}"
                 )
-        for name in ("clean", "cored", "largest_noise", "largest_zero_level"):
+        for name in ("clean", "cored", "told", "largest_noise", "largest_zero_level"):
             if not 0 <= getattr(self, name) < 1 + 1e-9:
                 raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}")
         if self.size < 16 or min(self.training, self.validation) < 1:

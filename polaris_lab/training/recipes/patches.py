@@ -82,11 +82,12 @@ def make_patches(
         split += [part] * count
         if progress is not None:
             progress(f"{count} patches for {part}")
+    told = np.random.default_rng([choices.seed, 2]).random((2, len(scenes))) < choices.told
     return PatchDataset.from_arrays(
         {
             "column_density": np.stack([scene.column for scene in scenes]),
-            "pixel_size": np.full(len(scenes), choices.pixel_size_pc),
-            "depth": np.array([scene.depth_pixels * choices.pixel_size_pc for scene in scenes]),
+            "pixel_size": np.where(told[0], choices.pixel_size_pc, np.nan),
+            "depth": np.where(told[1], [scene.depth_pixels * choices.pixel_size_pc for scene in scenes], np.nan),
             "beam_fwhm": np.array([scene.beam_pixels * choices.pixel_size_pc or np.nan for scene in scenes])
             * u.pc,
         },
