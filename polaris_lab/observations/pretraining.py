@@ -58,7 +58,9 @@ def train_recipe(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     trained = train_run(recipe, folder, workers=workers, progress=progress, say=say)
     shipped = ship(trained, recipe, Path(folder) / recipe.name)
-    keep_features(shipped, window=min(WINDOW, shipped.dataset().patch_size), rows=_without_noise(shipped.dataset()))
+    keep_features(
+        shipped, window=min(WINDOW, shipped.dataset().patch_size), rows=_without_noise(shipped.dataset())
+    )
     if say is not None:
         say(f"{shipped.path} is finished: {shipped}")
     return shipped

@@ -223,7 +223,9 @@ def main(folder: Path, run: Run, shared: Path) -> dict:
         "outside": judged(run, outside, training),
         "suite": judged(run, own, own),
     }
-    for name, faces in zip(("suite, whole faces", "suite, whole faces, depth told"), whole_faces(folder, own), strict=True):
+    for name, faces in zip(
+        ("suite, whole faces", "suite, whole faces, depth told"), whole_faces(folder, own), strict=True
+    ):
         answer[name] = judged(run, faces, own)
     if (shared / "simulation").is_dir():
         for which in ("early", "late"):

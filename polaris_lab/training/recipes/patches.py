@@ -87,7 +87,9 @@ def make_patches(
         {
             "column_density": np.stack([scene.column for scene in scenes]),
             "pixel_size": np.where(told[0], choices.pixel_size_pc, np.nan),
-            "depth": np.where(told[1], [scene.depth_pixels * choices.pixel_size_pc for scene in scenes], np.nan),
+            "depth": np.where(
+                told[1], [scene.depth_pixels * choices.pixel_size_pc for scene in scenes], np.nan
+            ),
             "beam_fwhm": np.array([scene.beam_pixels * choices.pixel_size_pc or np.nan for scene in scenes])
             * u.pc,
         },
