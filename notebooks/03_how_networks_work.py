@@ -93,9 +93,9 @@ some = slice(None, None, max(1, len(x) // 800))
 
 def fitted(features, name):
     law = features @ np.linalg.lstsq(features, y)[0]
-    title = f"{features.shape[1]} numbers to fit: RMS {np.std(y - law):.3f} dex"
-    axes = {"x_label": "log10 N_H", "y_label": "log10 <n_H>_M", "title": title, "points": (x[some], y[some])}
-    return figures.lines({name: (x[some], law[some])}, legend_position="top_left", **axes)
+    title = f"{features.shape[1]} numbers: RMS {np.std(y - law):.3f} dex"
+    axes = {"x_label": "log10 N_H", "y_label": "log10 <n_H>_M", "title": title, "width": 330}
+    return figures.lines({name: (x[some], law[some])}, points=(x[some], y[some]), **axes)
 
 
 def mlp(neurons):
@@ -104,11 +104,11 @@ def mlp(neurons):
 
 
 interact(mlp, neurons=(1, 12))
-figures.network_diagram((3, 4, 4, 1), title="A multilayer perceptron, 3 → 4 → 4 → 1") + mlp(3)
+figures.network_diagram((3, 4, 4, 1), title="MLP: 3 → 4 → 4 → 1") + mlp(3)
 
 # %% [markdown]
-# *The counterpart of the report's figure 2, with a network at work beside it.* Two or three bends are enough; after that
-# the scatter stays near 0.2 dex. No function of $N_\mathrm{H}$ alone can go below it: pixels of the same column density
+# *The counterpart of the report's figure 2, with a network at work beside it.* Two neurons are enough; after that
+# the scatter stays at 0.19 dex. No smooth function of $N_\mathrm{H}$ alone goes below it: pixels of the same column density
 # *do* have different densities. What could tell them apart is their surroundings.
 #
 # An MLP that is given the surroundings as well, say 128 × 128 pixels, needs 16 384 weights for each of its neurons, and would have
@@ -135,8 +135,8 @@ answer = torch.conv2d(batch, torch.tensor(ridge, dtype=torch.float32)[None, None
 figures.number_grids({"image": pixels, "kernel": ridge, "feature map": answer[0, 0]})
 
 # %% [markdown]
-# *The counterpart of the report's figure 43.* This kernel looks for upright ridges: it answers strongly on the column of sevens and
-# sixes and negatively beside it. The map shrank by one pixel on each side, because the kernel must
+# *The counterpart of the report's figure 43.* This kernel looks for upright ridges: it answers strongly on the column of sixes and
+# sevens and negatively beside it. The map shrank by one pixel on each side, because the kernel must
 # not hang over the edge. Our networks continue the image by reflection instead; the report's added zeros, which a network
 # mistakes for the edge of a cloud.
 #
@@ -182,19 +182,17 @@ feature("ridges, upright", True) + feature("ridges, level", True)
 # %%
 batch = torch.tensor([[1.0, 2, 0, 1], [3, 9, 1, 1], [0, 1, 4, 2], [1, 0, 2, 8]])[None, None]
 pooled = {"largest": torch.max_pool2d(batch, 2), "mean": torch.nn.functional.avg_pool2d(batch, 2)}
-figures.number_grids({"image": batch[0, 0]} | {name: kept[0, 0] for name, kept in pooled.items()}, digits=1)
-
-# %%
 ones = torch.ones(1, 1, 3, 3)
-grown = {k: torch.conv_transpose2d(ones, torch.ones(1, 1, k, k), stride=2)[0, 0] for k in (2, 3)}
-figures.number_grids(
-    {"coarse": ones[0, 0]} | {f"painted, {k} × {k} kernel": image for k, image in grown.items()}
-)
+painted = {
+    f"painted, {k} × {k}": torch.conv_transpose2d(ones, torch.ones(1, 1, k, k), stride=2) for k in (2, 3)
+}
+everything = {"image": batch} | pooled | {"coarse": ones} | painted
+figures.number_grids({name: image[0, 0] for name, image in everything.items()}, digits=1, columns=3)
 
 # %% [markdown]
 # *The counterparts of the report's figures 44 and 45.* With a 3 × 3 kernel neighbouring strokes overlap, and a uniform image
 # comes out as a checkerboard (Odena et al. 2016). With 2 × 2 and steps of two there is no overlap; the U-Nets here use
-# that.
+# that. But the four learnt weights of a stroke need not be equal: keep an eye open for a pattern of period two.
 #
 # ## The U-Net
 #
@@ -261,7 +259,7 @@ figures.map_grid(shown, label="mass_weighted_density", pixel_size_pc=cube.cell_s
 
 # %% [markdown]
 # *What each path carries; all four maps share one colour scale.* Without the finest skip connection the map turns coarse: what is left has come up
-# from pooled images, and a filament of one pixel's width is gone. Without the coarser one the outlines stay, but the middle scales are wrong. The
+# from pooled images, and a filament of one pixel's width is gone. Without the coarser one the outlines stay, but the voids fill up and broad contrasts fade. The
 # network has shared its work between the levels, which is why no part of a trained U-Net can be judged alone.
 #
 # ## Attention
@@ -280,7 +278,8 @@ figures.sky_map(
 ) + (figures.sky_map(10 ** N[0], label="column_density", title="What the network is given"))
 
 # %% [markdown]
-# *The weights of the finest gate beside the image.* Look for structure that follows the gas. Beware of reading it as an explanation: the layers
+# *The weights of the finest gate beside the image.* The gate is open where the gas is dense and closes
+# in the void. It also shows the pattern of period two that the transposed convolution leaves. Beware of reading it as an explanation: the layers
 # after the gate may undo what it does.
 #
 # ## Kolmogorov-Arnold networks
@@ -295,6 +294,13 @@ figures.sky_map(
 #
 # **Predict:** with equally many numbers to fit, does one KAN edge follow the pixels better than the broken line of the MLP?
 
+# %%
+drawings = [
+    figures.network_diagram((2, 3, 1), kan=kan, title=f"{name} on edges")
+    for kan, name in enumerate(("Numbers", "Functions"))
+]
+drawings[0] + drawings[1]
+
 
 # %%
 def kan(bumps):
@@ -304,15 +310,10 @@ def kan(bumps):
 
 
 interact(kan, bumps=(2, 12))
-(
-    figures.network_diagram((2, 3, 1), title="MLP: numbers on edges")
-    + figures.network_diagram((2, 3, 1), kan=True, title="KAN: functions on edges")
-    + mlp(4)
-    + kan(5)
-).cols(2)
+mlp(4) + kan(5)
 
 # %% [markdown]
-# *The counterpart of the report's figure 4, with one edge at work.* The curve is smooth where the MLP's is broken, and the scatter is the same:
+# *The counterpart of the report's figure 4: drawn above, an MLP and a KAN of the same shape; at work below, an MLP and one KAN edge with five numbers each.* The curve is smooth where the MLP's is broken, and the scatter is the same:
 # it is a property of the gas, not of the network. (Report: "their interpretability is lost when incorporated into networks such as U-Net": true, and its
 # own way out is a KAN of the column density alone, 1 → 10 → 10 → 10 → 1, beside the U-Net: notebook 05.)
 #
