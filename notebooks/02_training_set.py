@@ -109,8 +109,8 @@ print(f"s_res with the volume-weighted density: {scoring.difference_score(N, vol
 
 # %% [markdown]
 # *Left: the absolute Laplacian draws the filaments. Right: the score of every possible window at the place of its first pixel.* A window is scored at all
-# positions at once; the structured ones are an island, the dull ones a plain. The numbers say which part decides: the smoothness of the density has the
-# largest share here. They also depend on the size of a pixel, because a Laplacian in pixels gets smaller when the same filament is sampled more finely. Keep this
+# positions at once; the structured ones are an island, the dull ones a plain. The numbers say which part decides: at full scale the
+# smoothness of the density and the difference weigh about alike, that of the column density less than half as much. They also depend on the size of a pixel, because a Laplacian in pixels gets smaller when the same filament is sampled more finely. Keep this
 # in mind for the next step.
 #
 # ## From a score to a lottery
@@ -145,8 +145,8 @@ figures.lines(
 
 # %% [markdown]
 # *The counterpart of the report's figure 46, whose curve has $f(0) = 0.03$ and $f(1) = 0.97$: that is the dashed line.* The report drew one curve and its code
-# used another. The solid one, centred at $s = 1$, is nearly flat over the scores of a finely sampled cloud: the lottery is then
-# a plain lottery. The cure is to let $A$ and $B$ refer to the *quantile* of a window's score among all windows, 0 for the dullest and
+# used another. The solid one, centred at $s = 1$, rises over all scores of this finely sampled cloud only from 13 to 25 %: the lottery
+# hardly tells them apart. The cure is to let $A$ and $B$ refer to the *quantile* of a window's score among all windows, 0 for the dullest and
 # 1 for the richest; then the dashed curve means the same for every cloud and pixel size: `lab.PatchConfig.by_quantile()`.
 #
 # ## Look at the candidates
@@ -155,7 +155,7 @@ figures.lines(
 # why. Move $A$ and $B$ and watch which windows come and go; switch the score scale to *quantile* and compare. The line of Python under the
 # maps does the same without a mouse.
 #
-# **Predict:** you raise the weight of $s_\mathrm{res}$. Do the kept windows move towards the cores or towards the filaments?
+# **Predict:** which of the tests refuses most candidates, and why?
 
 # %%
 workspace = Path(folder or tempfile.mkdtemp(prefix="training_set_"))
@@ -168,7 +168,7 @@ print("\n".join(proposals.notes))
 
 # %% [markdown]
 # *The training set inspector.* Most candidates fall because they are too close to a kept one: a face is soon full. Random placement jams at
-# about half of what fits, and the laboratory then packs the face anew (the notes say so). The report's set from one cloud held 37 pairs; this is
+# less than half of what fits, and the laboratory then packs the face anew (the notes say so). The report's set from one cloud held 37 pairs; this is
 # why. Its code allowed neighbours to overlap by a quarter (0.75 sides), the text says that they do not overlap; the default here is none.
 #
 # ## The split: what the exam must not contain
@@ -190,7 +190,7 @@ for rule, choices in rules.items():
     )
 
 # %% [markdown]
-# After shuffling nearly all of the "unseen" gas has been seen from another side, so the measured accuracy flatters. The default here keeps a *slab* of the box for
+# After shuffling all of the "unseen" gas has been seen from another side, so the measured accuracy flatters. The default here keeps a *slab* of the box for
 # validation: patches on either side of its border share no cell, and the face along whose lines of sight both sides mix is dropped. The price
 # is a third of the patches. Better still is a whole cloud kept apart (`split_by="cloud"`), because even a slab shares the large-scale flow of its neighbour.
 #
@@ -209,7 +209,8 @@ print(
 figures.correlation(dataset.read("column_density"), dataset.read("mass_weighted_density"))
 
 # %% [markdown]
-# *All pixels that a network will learn from; compare figure 6 in notebook 01.* What lies outside of this cloud of points lies outside of the experience of the network.
+# *All pixels that a network will learn from; compare figure 6 in notebook 01.* The patches fill their faces, so their typical column density is that of
+# the cloud; fewer patches of higher scores would lie above. What lies outside of this cloud of points lies outside of the experience of the network.
 # The report's patches reach from a mean of $10^{21.2}$ to $10^{23.4}$ cm⁻², its observed maps from $10^{20.6}$ to $10^{21.8}$: almost no
 # overlap (notebook 07).
 #
