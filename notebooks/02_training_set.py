@@ -216,7 +216,7 @@ figures.correlation(dataset.read("column_density"), dataset.read("mass_weighted_
 #
 # ## Exercise
 #
-# **Exercise.** By how much must the score rise to lift the odds from 10 % to 90 %, if $A = 7$? Write the number into the next cell.
+# **Exercise.** By how much must the score rise to lift the odds from 10 % to 90 %, if $A = 7$? *Self-check:* write the number into the next cell and run it.
 #
 # <details><summary>Solution</summary>
 #

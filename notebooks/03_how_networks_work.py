@@ -319,8 +319,7 @@ mlp(4) + kan(5)
 #
 # ## Exercise
 #
-# **Exercise.** A 3 × 3 convolution takes 16 channels to 32. How many parameters does it have, biases included? Put the number
-# into the next cell and run it.
+# **Exercise.** A 3 × 3 convolution takes 16 channels to 32. How many parameters does it have, biases included? *Self-check:* write the number into the next cell and run it.
 #
 # <details><summary>Solution</summary>
 #
