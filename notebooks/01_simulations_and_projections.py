@@ -27,7 +27,7 @@ from widgets import figures
 # All knobs of this notebook stand in one cell. Make the cloud larger or change the seed, and run it again.
 
 # %% quick={"size": 32} tags=["parameters"]
-size = 128  # cells along each side; 128 takes about ten seconds, 64 about one
+size = 128  # cells along each side; 128 takes about twenty seconds, 64 about six
 seed = 1  # names the cloud: the same seed gives the same cloud
 cube_path = None  # a file of your own (FITS, npz, HDF5, zarr), or None for the synthetic cloud
 
@@ -80,7 +80,7 @@ figures.correlation(n, T, x_label="density", y_label="T [K]", title="Cells of th
 
 # %% [markdown]
 # *Table 1 on the cube's own histogram of density and temperature.* The synthetic cloud holds the first two rows and the step between them; warm and hot gas would lie
-# outside of this box. Its points form a line, because its temperature is a *law of the density* (a fit to the balance of heating and
+# outside of this box. Its points form a line, because its temperature is a *law of the density* (a power of it between 100 and 8 K, in place of the balance of heating and
 # cooling), not the result of a calculation; a simulation with heating and cooling, like ORION, shows a band instead. Gas of 100 to 1000
 # cm⁻³ is warmer than the table's 10 to 20 K: molecules form before the gas is cold.
 #
@@ -151,7 +151,7 @@ faces = [
         label="column_density",
         pixel_size_pc=cube.cell_size_pc,
         title=f"along {axis}",
-        width=250,
+        width=215,
     )
     for axis in columns
 ]
@@ -193,7 +193,7 @@ figures.sky_map(n_V, label="volume_weighted_density", pixel_size_pc=cube.cell_si
 )
 
 # %% [markdown]
-# The left map is the column density again. The right one has edges: filaments and cores stand out by orders
+# *Left the mean by volume, right the mean by mass.* The left map is the column density again. The right one has edges: filaments and cores stand out by orders
 # of magnitude, because one dense clump on the line outweighs the thin gas before and behind it.
 #
 # ## How well does the column density tell the density?
