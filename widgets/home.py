@@ -137,7 +137,7 @@ def _cards() -> str:
     """Return the dashboards as links with a sentence each."""
     cards = "".join(
         f'<a href="{application.address(name)}"><b>{html.escape(dashboard.title)}</b>{html.escape(dashboard.purpose)}</a>'
-        for name, dashboard in application.available().items()
+        for name, dashboard in application.DASHBOARDS.items()
     )
     return f'<h2>Dashboards</h2><div class="cards">{cards}</div>'
 
