@@ -22,6 +22,7 @@ from widgets.blueprint.controls import Controls
 from widgets.blueprint.files import BlueprintFile
 from widgets.blueprint.inside import Inside
 from widgets.blueprint.opening import REFUSALS, Opening, opened
+from widgets.dashboard import Dashboard
 
 TITLE = "Blueprint editor"
 
@@ -33,7 +34,7 @@ STEPS = 200
 """Changes that can be undone."""
 
 
-class BlueprintEditor(Opening, pn.viewable.Viewer):
+class BlueprintEditor(Opening, Dashboard):
     """A drawing of a network that can be changed: by the mouse, by fields and keys, and by these methods.
 
     Every method that changes the drawing raises ValueError (or TypeError) with the reason when it cannot be done; the
