@@ -72,7 +72,9 @@ def cell(found: StudyCell, study: Any, metric: str, *, folder: str | None) -> st
 def best(cells: list[StudyCell], metric: str) -> int | None:
     """Return the number of the cell with the best mean (a bias: the one nearest to 0), None without a result."""
     signed = is_signed(metric)
-    known = [(abs(one.mean) if signed else one.mean, number) for number, one in enumerate(cells) if one.values]
+    known = [
+        (abs(one.mean) if signed else one.mean, number) for number, one in enumerate(cells) if one.values
+    ]
     if not known:
         return None
     return (max if more_is_better(metric) else min)(known)[1]
