@@ -62,7 +62,7 @@ def perceptron(w, b, activation):
 
 
 drawing = figures.network_diagram((3, 1), title="A perceptron of three inputs", width=300)
-interact(perceptron, w=(-2.0, 2.0, 0.1), b=(-2.0, 2.0, 0.1), activation=list(activations))
+interact(perceptron, w=(-1.0, 3.0, 0.1), b=(-2.0, 2.0, 0.1), activation=list(activations))
 drawing
 
 # %% [markdown]

@@ -5,7 +5,7 @@
 FOLDER (outside the repository) keeps clouds, so that a second call only judges; RUN is the shipped network by default.
 Writes FOLDER/default_model.json. The sets, each a function of its own:
 
-- common: clouds of the common work from number 4000 on, which nobody has looked at while anything was chosen;
+- common: clouds of the common work from number 4000 on; nothing was chosen by them;
 - suite: the project's own suite, as in common_work.py, six held-out clouds of 64^3 cells;
 - outside: two clouds beyond the ranges of the common work, and the same test clouds at pixels twice as large;
 - mhd: the two snapshots of one MHD cloud (a development set: generators were compared on them, nothing was trained on them);
