@@ -76,9 +76,7 @@ class ResidualExplorer(Dashboard):
     true_low = param.Number(None, allow_None=True, doc="Region: least true density [log10 cm^-3].")
     true_high = param.Number(None, allow_None=True, doc="Region: largest true density [log10 cm^-3].")
     predicted_low = param.Number(None, allow_None=True, doc="Region: least predicted density [log10 cm^-3].")
-    predicted_high = param.Number(
-        None, allow_None=True, doc="Region: largest predicted density [log10 cm^-3]."
-    )
+    predicted_high = param.Number(None, allow_None=True, doc="Region: most predicted density [log10 cm^-3].")
     page = param.Selector(default="residuals", objects=["residuals", "calibration"], doc="What is seen.")
 
     def __init__(
@@ -194,11 +192,9 @@ class ResidualExplorer(Dashboard):
         """Return the folder that a name means, None for an empty one."""
         if not name or name in self._given:
             return Path(self._given[name].path).resolve() if name else None
-        return (
-            Path(name).expanduser().resolve()
-            if self._workspace is None
-            else workspace.inside(self._workspace, name)
-        )
+        if self._workspace is not None:
+            return workspace.inside(self._workspace, name)
+        return Path(name).expanduser().resolve()
 
     def _name_of(self, run: Any) -> str:
         """Return the folder of a run, which is kept if it is more than a path."""

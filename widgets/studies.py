@@ -184,5 +184,10 @@ def more_is_better(metric: str) -> bool:
     return metric.startswith(("accuracy", "correlation"))
 
 
+def is_signed(metric: str) -> bool:
+    """Whether a metric is the better the nearer it is to 0, from either side."""
+    return metric.startswith("bias")
+
+
 def _key(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value

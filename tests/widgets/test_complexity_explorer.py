@@ -92,6 +92,15 @@ def test_better_is_brighter_for_every_metric(explorer):
     assert "fraction of pixels within 0.3 dex" in explorer._map.figure.title.text
 
 
+def test_the_best_bias_is_the_one_nearest_to_zero(explorer):
+    explorer.metric = "bias_dex"
+    assert drawn(explorer)["mean"][2] == pytest.approx(-0.1)  # of -0.32, -0.22, -0.10
+    assert "layers = 2, base_filters = 8" in explorer._cell_words.object
+    assert explorer._map._chosen.data == {"x": [0.0], "y": [1.0]}
+    mapper = explorer._map._mapper
+    assert mapper.low == -mapper.high == pytest.approx(-0.32)
+
+
 def test_the_best_cell_is_shown_first_and_a_tap_chooses(explorer):
     assert "layers = 2, base_filters = 8" in explorer._cell_words.object
     explorer._map._source.selected.indices = [1]
@@ -107,6 +116,7 @@ def test_a_cell_opens_its_runs_and_tells_its_settings(explorer, square):
     explorer.choose(0)
     words = explorer._cell_words.object
     assert 'href="residuals?path=studies/map/run_0"' in words
+    assert 'href="training?path=studies/map/run_0"' in words
     assert "path=studies/map/run_1" not in words  # its folder is not there
     assert "<td>attention</td><td>False</td>" in words
     assert "<td>training.epochs</td><td>2</td>" in words

@@ -12,7 +12,8 @@ from typing import Any
 from widgets import style
 from widgets.candidate_figures import new_figure
 from widgets.complexity.study_cells import StudyCell, places
-from widgets.studies import label_of, more_is_better, with_error
+from widgets.residuals.maps import palette
+from widgets.studies import is_signed, label_of, more_is_better, with_error
 
 _STATES = {"not run": "not run", "failed": "failed", "pruned": "pruned", "part": "seeds missing"}
 
@@ -68,10 +69,8 @@ class StudyMap:
         x, x_labels = places([cell.settings[plane[0]] for cell in known], ordered=True)
         y, y_labels = places([cell.settings[plane[1]] for cell in known], ordered=True)
         means = [cell.mean for cell in known]
-        low, high = _limits(means)
-        self._mapper.update(
-            low=low, high=high, palette="Viridis256" if more_is_better(metric) else _reversed()
-        )
+        low, high, colours = _scale(means, metric)
+        self._mapper.update(low=low, high=high, palette=colours)
         self._bar.title = label_of(metric)
         self._source.selected.indices = []
         self._source.data = {
@@ -216,6 +215,15 @@ def _limits(values: list[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5 * abs(low or 1), high + 0.5 * abs(high or 1))
 
 
+def _scale(means: list[float], metric: str) -> tuple[float, float, Any]:
+    """Return the ends of the colours and the colours: better is brighter; a bias has two hues about 0."""
+    low, high = _limits(means)
+    if is_signed(metric):
+        edge = max(abs(low), abs(high))
+        return -edge, edge, palette(style.QUANTITIES["residual"].colours)
+    return low, high, palette("viridis") if more_is_better(metric) else _reversed()
+
+
 def _text(cell: StudyCell) -> str:
     """Return what stands in a cell."""
     missing = _STATES.get(cell.state, "")
@@ -229,6 +237,8 @@ def _ink(mean: float, low: float, high: float, metric: str) -> str:
     if math.isnan(mean):
         return "black"
     share = (mean - low) / (high - low)
+    if is_signed(metric):  # pale in the middle
+        return "black" if abs(share - 0.5) < 0.3 else "white"
     return "black" if (share if more_is_better(metric) else 1 - share) > 0.55 else "white"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from widgets.complexity.study_cells import StudyCell
-from widgets.studies import label_of, more_is_better
+from widgets.studies import is_signed, label_of, more_is_better
 
 HELP = """
 **Reading it.** Each cell is a choice of settings, trained with every seed. It says the mean over the seeds and their
@@ -70,8 +70,11 @@ def cell(found: StudyCell, study: Any, metric: str, *, folder: str | None) -> st
 
 
 def best(cells: list[StudyCell], metric: str) -> int | None:
-    """Return the number of the cell with the best mean, None without a result."""
-    known = [(one.mean, number) for number, one in enumerate(cells) if one.values]
+    """Return the number of the cell with the best mean (a bias: the one nearest to 0), None without a result."""
+    signed = is_signed(metric)
+    known = [
+        (abs(one.mean) if signed else one.mean, number) for number, one in enumerate(cells) if one.values
+    ]
     if not known:
         return None
     return (max if more_is_better(metric) else min)(known)[1]
@@ -121,7 +124,7 @@ def _links(study: Any, row: dict[str, Any], folder: str | None) -> str:
         return html.escape(run)
     place = quote(f"{folder}/{run}")
     residuals = f'<a href="residuals?path={place}">residuals</a>, ' if row["state"] == "finished" else ""
-    return f'{html.escape(run)}: {residuals}<a href="training?run={place}&amp;path={place}">training</a>'
+    return f'{html.escape(run)}: {residuals}<a href="training?path={place}">training</a>'
 
 
 def _settings(found: StudyCell, study: Any) -> str:
