@@ -112,13 +112,13 @@ export function render({ model, el }) {
   }
 
   function moved() {  // the camera moved: a reduced frame now, a whole one and word to the server when it rests
-    if (gone) return;
+    if (gone || !model.scene.half) return;
     if (served()) { label(); ask(true); } else quick();
     clearTimeout(timer);
     timer = setTimeout(settled, 250);
   }
   function settled() {
-    if (gone) return;
+    if (gone || !model.scene.half) return;
     if (served()) ask(false); else full();
     if (JSON.stringify(model.view) !== JSON.stringify(view)) model.view = copyOf(view);
   }
@@ -128,7 +128,7 @@ export function render({ model, el }) {
     due = true;
     requestAnimationFrame(() => {
       due = false;
-      if (gone || picture.width < 3) return;
+      if (gone || picture.width < 3 || !model.scene.half) return;
       if (served()) { label(); ask(false); } else { quick(); full(); }
     });
   }
