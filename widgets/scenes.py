@@ -211,7 +211,7 @@ class Stage:
 class Look:
     """How a figure or a movie shows a volume; the names are those of :class:`widgets.VolumeViewer`."""
 
-    camera: Camera = field(default_factory=Camera)
+    camera: Camera = field(default_factory=lambda: Camera(distance=2.9))  # room for ticks
     picture: str = "volume"
     mode: str = "composite"
     colours: str = "magma"
