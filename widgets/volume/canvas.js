@@ -30,7 +30,10 @@ export function render({ model, el }) {
     [fresh.width, fresh.height] = [picture.width, picture.height];
     picture.replaceWith(fresh); picture = fresh; waiting = null;
   }
-  function fail(words) { plain(); model.status = words; }
+  function fail(words) {  // told once the component stands: a change made while it is built does not reach the server
+    plain();
+    setTimeout(() => { if (!gone) model.status = words; }, 300);
+  }
   function start() {
     if (marcher || model.renderer !== "webgl") { if (model.renderer !== "webgl") plain(); return; }
     plain();
