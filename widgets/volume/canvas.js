@@ -30,9 +30,14 @@ export function render({ model, el }) {
     [fresh.width, fresh.height] = [picture.width, picture.height];
     picture.replaceWith(fresh); picture = fresh; waiting = null;
   }
-  function fail(words) {  // told once the component stands: a change made while it is built does not reach the server
+  function fail(words) {  // told until it is heard: a change made while the page is built does not reach the server
     plain();
-    setTimeout(() => { if (!gone) model.status = words; }, 300);
+    const tell = () => {
+      if (gone || marcher || model.renderer !== "webgl") return;
+      model.status = ""; model.status = words;
+      setTimeout(tell, 3000);
+    };
+    tell();
   }
   function start() {
     if (marcher || model.renderer !== "webgl") { if (model.renderer !== "webgl") plain(); return; }
