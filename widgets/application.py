@@ -8,7 +8,6 @@ from one page to another is a relative address.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,17 +85,6 @@ DASHBOARDS = {
 """Every dashboard by its name, which is its address and its word on the command line."""
 
 
-def available() -> dict[str, Dashboard]:
-    """Return the dashboards of this installation.
-
-    Examples
-    --------
-    >>> "training" in available()
-    True
-    """
-    return {n: d for n, d in DASHBOARDS.items() if importlib.util.find_spec(f"{__package__}.{d.module}")}
-
-
 def address(name: str, path: str | None = None) -> str:
     """Return the relative address of a dashboard, with what it is to open.
 
@@ -110,7 +98,7 @@ def address(name: str, path: str | None = None) -> str:
 
 def links_for(kind: str, path: str) -> dict[str, str]:
     """Return the addresses of the dashboards that open a thing of this kind, by their titles."""
-    return {d.title: address(name, path) for name, d in available().items() if kind in d.opens}
+    return {d.title: address(name, path) for name, d in DASHBOARDS.items() if kind in d.opens}
 
 
 def pages(
@@ -138,7 +126,7 @@ def pages(
     ValueError
         If there is no dashboard of this name.
     """
-    names = [HOME, *available()]
+    names = [HOME, *DASHBOARDS]
     if first not in names:
         from polaris_lab.config import did_you_mean
 
@@ -153,7 +141,7 @@ def pages(
 
 def load() -> None:
     """Load the modules of all dashboards, so that no visitor waits for it."""
-    for dashboard in available().values():
+    for dashboard in DASHBOARDS.values():
         importlib.import_module(f"{__package__}.{dashboard.module}")
 
 
@@ -165,7 +153,7 @@ def _maker(name: str, workspace: Path, path: str | None, options: Mapping[str, A
 
         module = DASHBOARDS[name].module if name else "home"
         bar = [("Home", address(HOME), name == HOME)]
-        bar += [(d.title, address(other), other == name) for other, d in available().items()]
+        bar += [(d.title, address(other), other == name) for other, d in DASHBOARDS.items()]
         with shell.beside(bar):
             app = importlib.import_module(f"{__package__}.{module}").app
             return app(asked() or path, workspace_folder=workspace, **options)

@@ -13,6 +13,7 @@ import param
 
 from polaris_lab.datasets import PatchConfig
 from widgets import candidate_figures, dataset_job, parts, shell, workspace
+from widgets.dashboard import Dashboard
 from widgets.inspector import clouds as inspector_clouds
 from widgets.inspector import controls as inspector_controls
 from widgets.inspector import patch_figures
@@ -27,7 +28,7 @@ PERIOD_MS = 250
 """Time between two looks at a build [ms]."""
 
 
-class TrainingSetInspector(pn.viewable.Viewer):
+class TrainingSetInspector(Dashboard):
     """The candidates for patches on the faces of a cloud, choices on sliders, and a button that builds the set.
 
     Sliders choose again among stored scores; the cloud is never projected anew.
@@ -357,23 +358,24 @@ def app(
     file that is no cloud, gives a page that says so and what to do.
     """
     folder = Path(workspace_folder).expanduser().resolve()
+    choice = inspector_clouds.choice(folder).view
     try:
         if path:
             cube, source = inspector_clouds.open_cloud(workspace.inside(folder, path))
         elif cube is None:
             cube, source = inspector_clouds.synthetic()
     except (ValueError, TypeError, OSError) as error:
-        return _refusal("This cannot be opened as a cloud", str(error))
+        return _refusal("This cannot be opened as a cloud", str(error), choice)
     proposals, error = inspector_clouds.first_proposals(cube, patch_size)
     if proposals is None:
-        return _refusal("No room for a patch", error)
+        return _refusal("No room for a patch", error, choice)
     inspector = TrainingSetInspector(
         proposals, cube=cube, source=source, workspace_folder=folder, error=error
     )
     where = pmui.Typography(inspector_words.where(folder), variant="body2")
     page = shell.page(
         TITLE,
-        [inspector.controls, where, pmui.Markdown(inspector_words.HELP)],
+        [choice, inspector.controls, where, pmui.Markdown(inspector_words.HELP)],
         [inspector.main],
         purpose=PURPOSE,
     )
@@ -383,7 +385,7 @@ def app(
     return page
 
 
-def _refusal(title: str, words: str) -> Any:
-    """Return the page that says what is wrong and what to do."""
+def _refusal(title: str, words: str, choice: Any) -> Any:
+    """Return the page that says what is wrong and what to do, with the field to choose another file."""
     alert = pmui.Alert(title=title, object=parts.plain(words), severity="error", margin=10)
-    return shell.page(TITLE, [pmui.Markdown(inspector_words.HELP)], [alert], purpose=PURPOSE)
+    return shell.page(TITLE, [choice, pmui.Markdown(inspector_words.HELP)], [alert], purpose=PURPOSE)

@@ -52,11 +52,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from widgets import application, shell
 
     name, options = arguments.dashboard, {}
-    if name and name not in application.available():
+    if name and name not in application.DASHBOARDS:
         from polaris_lab.config import did_you_mean
 
         raise ValueError(
-            f"serve: unknown dashboard {name!r}: {did_you_mean(name, list(application.available()))}"
+            f"serve: unknown dashboard {name!r}: {did_you_mean(name, list(application.DASHBOARDS))}"
         )
     workspace, path = _places(arguments)
     if name == "inspector" and (arguments.path or arguments.cell_size):  # opened once, for all visitors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import functools
 import importlib
 import subprocess
 import sys
@@ -21,6 +22,12 @@ MODULES = [
 ]
 
 
+@functools.cache
+def installed() -> frozenset[str]:
+    """Return the modules that packages have installed; looking through them takes seconds."""
+    return frozenset(metadata.packages_distributions())
+
+
 def python(code: str) -> str:
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return answer.stdout.strip()
@@ -35,7 +42,7 @@ def test_no_file_hides_an_installed_module(name):
     """`panel serve` puts the folder of a script first on sys.path."""
     name = name.split(".")[0]
     assert name not in sys.stdlib_module_names
-    assert name not in metadata.packages_distributions()
+    assert name not in installed()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -5,9 +5,27 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+import panel as pn
 
 from polaris_lab.datasets import PatchConfig, propose_patches
+from widgets.file_choice import FileChoice
 from widgets.inspector.controls import PATCH_SIZES
+
+ENDINGS = (".npy", ".fits", ".fit", ".npz", ".h5", ".hdf5", ".zarr", ".vtk", ".athdf")
+"""Files on offer."""
+
+
+def choice(folder: Path) -> FileChoice:
+    """Return the field that lists the cubes of a workspace folder; a chosen one is opened at an address of its own."""
+
+    def turn(place: Path) -> None:
+        if pn.state.location is not None:
+            asked = quote(place.relative_to(folder).as_posix())
+            pn.state.location.param.update(search=f"?path={asked}", reload=True)
+
+    return FileChoice(folder, ENDINGS, on_choose=turn, label="Cloud in the workspace")
 
 
 def open_cloud(place: Path) -> tuple[Any, str]:

@@ -61,9 +61,7 @@ class TrainingForm:
         )
         self.epochs = pmui.IntInput(label="Epochs", value=50, start=1, width=130)
         self.batch_size = pmui.IntInput(label="Batch [patches]", value=16, start=1, width=150)
-        self.learning_rate = pmui.FloatInput(
-            label="Learning rate", value=1e-3, start=0, width=160, format="0.0e+0"
-        )
+        self.learning_rate = pmui.FloatInput(label="Learning rate", value=1e-3, start=0, step=1e-4, width=170)
         self.seed = pmui.IntInput(label="Seed", value=0, start=0, width=110)
         self.name = pmui.TextInput(label="Name inside the workspace", value="runs/first", **wide)
         self._make = pmui.Button(

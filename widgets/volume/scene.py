@@ -196,7 +196,7 @@ def bar_of(label: str, low: float, high: float, *, logarithmic: bool, colours: s
     Examples
     --------
     >>> [tick["text"] for tick in bar_of("n", 1.0, 3.0, logarithmic=True, colours="gray")["ticks"]]
-    ['10', '100', '1000']
+    ['10', '20', '50', '100', '200', '500', '1000']
     """
     if logarithmic:
         places = log_ticks(10**low, 10**high, most=7)
