@@ -82,7 +82,7 @@ def test_pyvista_shows_the_lump_where_the_projector_does(gl, cloud):
 
 @pytest.mark.parametrize("mode", ["composite", "maximum"])
 def test_pyvista_s_volume_is_the_projector_s(gl, mode):
-    """Colours, opacities and optical depths are those of the tested projector; the mirror image is not."""
+    """Colours, opacities and optical depths are those of the tested projector (its handedness: the lump above)."""
     cube = lab.synthetic_cloud(32, kind="fbm", seed=3)
     look = scenes.Look(mode=mode)
     stage, scene = look.set(cube)
@@ -96,7 +96,6 @@ def test_pyvista_s_volume_is_the_projector_s(gl, mode):
     assert expected.std() > 5
     assert np.abs(seen - expected).mean() < 0.15 * expected.mean() + 1
     assert np.corrcoef(seen.ravel(), expected.ravel())[0, 1] > 0.98
-    assert np.abs(seen[:, ::-1] - expected).mean() > 3 * np.abs(seen - expected).mean()
 
 
 @pytest.mark.parametrize("kind", scenes.PICTURES)
