@@ -102,6 +102,7 @@ class Stage:
             self._key = key
         self.plotter.window_size = list(size)
         self.aim(camera)
+        self.plotter.render()  # a screenshot alone is of the camera before
         return np.asarray(self.plotter.screenshot(None, return_img=True))[..., :3]
 
     def close(self) -> None:
@@ -132,7 +133,7 @@ class Stage:
             )
         else:
             opacity = np.full(256, 255.0) if scene.mode == "maximum" else 255 * -np.expm1(-lut[:, 3])
-            plotter.add_volume(
+            volume = plotter.add_volume(
                 image,
                 opacity=opacity.astype(np.uint8),
                 opacity_unit_distance=1 / scene.density,
@@ -141,6 +142,8 @@ class Stage:
                 shade=False,
                 **look,
             )
+            # PyVista steps by 1, the whole box: nothing would be seen
+            volume.mapper.SetSampleDistance(scene.stride)
 
     def label(self, colours: str, window: tuple[float, float]) -> None:
         """Add a box with ticks in the units of the axes, and a colour bar."""
@@ -208,7 +211,7 @@ class Stage:
 class Look:
     """How a figure or a movie shows a volume; the names are those of :class:`widgets.VolumeViewer`."""
 
-    camera: Camera = field(default_factory=Camera)
+    camera: Camera = field(default_factory=lambda: Camera(distance=2.9))  # room for ticks
     picture: str = "volume"
     mode: str = "composite"
     colours: str = "magma"
@@ -282,6 +285,7 @@ def figure(
             point_size=12,
         )
     stage.aim(chosen.camera)
+    stage.plotter.render()
     stage.plotter.screenshot(str(path))
     stage.close()
     return Path(path)

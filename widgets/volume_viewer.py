@@ -10,7 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from polaris_lab.clouds import SimulationCube, sample_cloud
+from polaris_lab.clouds import sample_cloud
 from widgets import parts, shell, workspace
 from widgets.dashboard import Dashboard
 from widgets.file_choice import FileChoice
@@ -191,11 +191,7 @@ class VolumeViewer(Dashboard):
     def refuse(self, values: dict[str, Any]) -> None:
         """Say that values of the page's address cannot be; all of the address is left aside."""
         words = ", ".join(f"{name}={value}" for name, value in values.items())
-        self._say(
-            "error",
-            "Address",
-            f"expected values in the range of the controls, got {words}; correct the address",
-        )
+        self._say("error", "Address", volume_words.ADDRESS.format(words))
 
     def _fit(self) -> None:
         """Put what depends on the volume where it belongs: the whole of it, slices through its middle."""
@@ -235,31 +231,26 @@ class VolumeViewer(Dashboard):
         if self.line not in self._emission:
             made = volume_scene.emission_of(self._data, self._grid, self.line)
             self._emission = {self.line: made}
+            velocities = volume_scene.velocities_of(self._data)
             self._controls.load_emission(
-                line=made.fields is not None, velocities=self._velocities(), peak=made.peak, label=made.label
+                line=made.fields is not None, velocities=velocities, peak=made.peak, label=made.label
             )
+            chosen, self._fitted["brightest"] = self.brightest, float(made.peak)
+            if chosen in (None, self._automatic):
+                self._loading, before = True, self._loading
+                self.brightest = float(made.peak)
+                self._loading = before
+            self._automatic = float(made.peak)
         return self._emission[self.line]
-
-    def _velocities(self) -> tuple[float, float]:
-        """Return the velocities of the gas, with a margin [km/s]."""
-        cube = self._data.source
-        if not isinstance(cube, SimulationCube) or not cube.velocity:
-            return -2.0, 2.0
-        ends = [
-            f(np.asarray(v[:: max(1, v.shape[0] // 32)]))
-            for v in cube.velocity.values()
-            for f in (np.min, np.max)
-        ]
-        return float(np.floor(min(ends) - 0.5)), float(np.ceil(max(ends) + 0.5))
 
     def scene(self) -> Any:
         """Return the scene of the picture, as :func:`widgets.volume.projector.picture` takes it."""
         low, span = self._grid.low, self._grid.high - self._grid.low
         window = tuple((value - low) / span for value in self.window)
-        fractions = []
-        for name, axis in zip(CUTS[:3], self._data.axes, strict=True):
-            first, last = axis.ends
-            fractions.append(tuple((value - first) / (last - first) for value in getattr(self, name)))
+        fractions = [
+            tuple((value - axis.ends[0]) / (axis.ends[1] - axis.ends[0]) for value in getattr(self, name))
+            for name, axis in zip(CUTS[:3], self._data.axes, strict=True)
+        ]
         return volume_scene.build_scene(
             self._data,
             self._grid,
@@ -286,17 +277,7 @@ class VolumeViewer(Dashboard):
         self._picture.aim(self.camera())
         self._lines.show(self.code())
 
-    @param.depends(
-        *LOOKS,
-        *CUTS[:3],
-        "show_axes",
-        "show_planes",
-        "show_cores",
-        "renderer",
-        "picture",
-        "level",
-        watch=True,
-    )
+    @param.depends(*LOOKS, *CUTS[:3], *(name for name in EXTRAS if name != "spin"), watch=True)
     def draw(self) -> None:
         """Send what a frame depends on."""
         if self._data is None or self._loading:
@@ -346,13 +327,7 @@ class VolumeViewer(Dashboard):
     def _make_parts(self) -> None:
         """Make what is shown, once."""
         wide = {"sizing_mode": "stretch_width"}
-        self._drawn, self._sent, self._pending, self._scene, self._quantity = (
-            self.renderer,
-            None,
-            None,
-            None,
-            None,
-        )
+        self._pending = self._scene = self._quantity = self._automatic = None
         self._state = pmui.Alert(title="", object="", severity="info", margin=10, **wide)
         self._reduce = pmui.Button(
             label="", icon="compress", color="primary", variant="contained", visible=False

@@ -44,7 +44,7 @@ def wait_until(page, good, seconds: float = 90.0) -> dict:
 
 def rest(page, change=None) -> None:
     """Do something and wait for the whole picture after it."""
-    before = stats(page)["full"]
+    before = stats(page)["full"] if change else 0
     if change:
         change()
     wait_until(page, lambda seen: seen["full"] > before)

@@ -1,5 +1,6 @@
 // The component: mouse, wheel and keys move the camera; the picture is marched here or comes from the server.
 const AIM_MS = 110;  // a frame while moving should not take longer
+const TEXTURES = ["texture", "gas", "kelvin", "lut"];
 
 function copyOf(view) { return { ...view, target: [...view.target] }; }
 
@@ -29,7 +30,15 @@ export function render({ model, el }) {
     [fresh.width, fresh.height] = [picture.width, picture.height];
     picture.replaceWith(fresh); picture = fresh; waiting = null;
   }
-  function fail(words) { plain(); model.status = words; }
+  function fail(words) {  // told until it is heard: a change made while the page is built does not reach the server
+    plain();
+    const tell = () => {
+      if (gone || marcher || model.renderer !== "webgl") return;
+      model.status = ""; model.status = words;
+      setTimeout(tell, 3000);
+    };
+    tell();
+  }
   function start() {
     if (marcher || model.renderer !== "webgl") { if (model.renderer !== "webgl") plain(); return; }
     plain();
@@ -37,17 +46,23 @@ export function render({ model, el }) {
       marcher = new Marcher(picture);
       const mine = picture;
       mine.addEventListener("webglcontextlost", () => { if (!gone && picture === mine) fail("the browser took the graphics context away"); });
-      upload();
+      upload(TEXTURES);
     } catch (error) { fail(error.message); }
   }
-  function upload(names = ["texture", "gas", "kelvin", "lut"]) {
+  const stale = new Set();  // textures that came and are not on the card yet
+  function upload(names) {
+    for (const name of names) stale.add(name);
     if (!marcher) return;
+    const shapes = model.shapes, kinds = { texture: [0, shapes.values, "byte", 1], gas: [1, shapes.gas, shapes.gas_kind, shapes.gas_kind === "half" ? 2 : 8], kelvin: [2, shapes.kelvin, "half", 2] };
     try {
-      const { texture, gas, kelvin, lut } = model, shapes = model.shapes;
-      if (names.includes("texture") && texture?.byteLength) marcher.volume(0, texture, shapes.values, "byte");
-      if (names.includes("gas") && gas?.byteLength) marcher.volume(1, gas, shapes.gas, shapes.gas_kind);
-      if (names.includes("kelvin") && kelvin?.byteLength) marcher.volume(2, kelvin, shapes.kelvin, "half");
-      if (names.includes("lut") && lut?.byteLength) marcher.lut(lut);
+      for (const name of [...stale]) {
+        const bytes = model[name], [unit, shape, kind, size] = kinds[name] ?? [];
+        if (!bytes?.byteLength) continue;
+        if (name === "lut") marcher.lut(bytes);
+        else if (shape && bytes.byteLength === size * shape[0] * shape[1] * shape[2]) marcher.volume(unit, bytes, shape, kind);
+        else continue;  // its shape is still on the way
+        stale.delete(name);
+      }
     } catch (error) { fail(error.message); }
   }
   function fit() {
@@ -112,13 +127,13 @@ export function render({ model, el }) {
   }
 
   function moved() {  // the camera moved: a reduced frame now, a whole one and word to the server when it rests
-    if (gone) return;
+    if (gone || !model.scene.half) return;
     if (served()) { label(); ask(true); } else quick();
     clearTimeout(timer);
     timer = setTimeout(settled, 250);
   }
   function settled() {
-    if (gone) return;
+    if (gone || !model.scene.half) return;
     if (served()) ask(false); else full();
     if (JSON.stringify(model.view) !== JSON.stringify(view)) model.view = copyOf(view);
   }
@@ -128,7 +143,7 @@ export function render({ model, el }) {
     due = true;
     requestAnimationFrame(() => {
       due = false;
-      if (gone || picture.width < 3) return;
+      if (gone || picture.width < 3 || !model.scene.half) return;
       if (served()) { label(); ask(false); } else { quick(); full(); }
     });
   }
@@ -210,7 +225,8 @@ export function render({ model, el }) {
   host.read = () => marcher?.read();
   model.on("view", () => { if (JSON.stringify(model.view) !== JSON.stringify(view)) { view = copyOf(model.view); redraw(); } });
   model.on("scene", redraw);
-  for (const name of ["texture", "gas", "kelvin", "lut"]) model.on(name, () => { upload([name]); redraw(); });
+  for (const name of TEXTURES) model.on(name, () => { upload([name]); redraw(); });
+  model.on("shapes", () => { upload([]); redraw(); });
   model.on("answered", arrived);
   model.on("renderer", () => { start(); redraw(); });
   model.on("spin", spin);

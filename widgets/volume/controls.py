@@ -65,7 +65,9 @@ class Controls:
             pmui.Select.from_param(p.colours, label="Colours", options=list(COLOURS), **WIDE),
             self._window,
             opacity,
-            pmui.TextInput.from_param(p.opacity, label="Opacity points, position:opacity", **WIDE),
+            pmui.TextInput.from_param(
+                p.opacity, label="Opacity points, position:opacity", margin=(18, 10, 10, 10), **WIDE
+            ),
             pmui.FloatSlider.from_param(
                 p.density, label="Optical depth of the box", start=1, end=200, step=1, **WIDE
             ),

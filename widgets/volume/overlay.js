@@ -41,6 +41,7 @@ class Overlay {
     this.camera = camera; this.width = width / ratio; this.height = height / ratio;
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
     g.clearRect(0, 0, this.width, this.height);
+    if (!scene.half) return;  // nothing is shown yet
     if (scene.show_axes) { this.box(scene.half); scene.axes.forEach((axis, i) => this.axis(axis, i, scene.half)); }
     if (scene.show_planes) this.planes(scene);
     this.markers(scene.markers);

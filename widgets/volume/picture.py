@@ -66,12 +66,14 @@ class Picture:
         self._scene = scene
         why = volume_server.why_not(viewer.renderer, viewer.mode, self._fallback)
         self._drawn = "torch" if why else viewer.renderer
+        textures = self._textures(scene) if self._drawn == "webgl" else {}
+        self.canvas.shapes = textures.pop("shapes", self.canvas.shapes)  # before what they belong to
         self.canvas.param.update(
             renderer=self._drawn,
             lut=scene.lut.tobytes(),
             file_name=f"{self._data.name.replace(' ', '_').replace('/', '_')}.png",
             scene=self._numbers(scene),
-            **(self._textures(scene) if self._drawn == "webgl" else {}),
+            **textures,
         )
         return why
 

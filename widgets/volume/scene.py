@@ -84,6 +84,16 @@ def emission_of(data: VolumeData, grid: Grid, line: str) -> Emission:
     )
 
 
+def velocities_of(data: VolumeData) -> tuple[float, float]:
+    """Return the velocities of a volume's gas, from a part of its layers, with a margin [km/s]."""
+    cube = data.source
+    if not isinstance(cube, SimulationCube) or not cube.velocity:
+        return -2.0, 2.0
+    parts = [np.asarray(v[:: max(1, v.shape[0] // 32)]) for v in cube.velocity.values()]
+    low, high = min(part.min() for part in parts), max(part.max() for part in parts)
+    return float(np.floor(low - 0.5)), float(np.ceil(high + 0.5))
+
+
 def build_scene(
     data: VolumeData,
     grid: Grid,

@@ -167,7 +167,8 @@ class OpacityFigure:
         counts, edges = np.histogram(values[np.isfinite(values)], 64, range=(grid.low, grid.high))
         heights = np.log10(1.0 + counts) / np.log10(1.0 + counts.max())
         self._bars.data = {"left": edges[:-1], "right": edges[1:], "top": heights}
-        self.figure.x_range.update(start=grid.low, end=grid.high)
+        margin = 0.03 * (grid.high - grid.low)  # a point at the end is seen whole
+        self.figure.x_range.update(start=grid.low - margin, end=grid.high + margin)
         self.figure.xaxis.axis_label = data.label
         if grid.logarithmic:
             ticks = ticks_of_scale(10**grid.low, 10**grid.high, log=True, width=260)

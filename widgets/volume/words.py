@@ -28,6 +28,8 @@ EMPTY = (
     "Choose a file on the left: a cube in .npy, .fits, .npz, .h5, .zarr or .vtk inside the workspace folder."
 )
 
+ADDRESS = "expected values in the range of the controls, got {}; correct the address"
+
 
 def code(source: str, changed: Mapping[str, Any]) -> str:
     """Return the Python lines that show the same.
