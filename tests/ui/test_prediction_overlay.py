@@ -80,7 +80,7 @@ def workspace(tmp_path):
 
 
 def choose(page, name: str) -> None:
-    field = page.get_by_label("Map (or prediction) to open")
+    field = page.get_by_role("combobox", name="Map (or prediction) to open")  # its open list has the same label
     field.fill(name)
     field.press("Enter")
 
@@ -97,7 +97,7 @@ def test_look_open_go_measure_predict_and_take_along(visit, start_server, worksp
     page.wait_for_function(f"({TICKS})('Observed')[0].length > 1")
     print(f"\nfirst picture {time.perf_counter() - begin:.1f} s")
     labels = page.evaluate(TICKS, "Predicted")
-    assert all(re.match(r"^3ʰ4\dᵐ", words) for words in labels[0])
+    assert all(re.match(r"^3ʰ(4\d|50)ᵐ$", words) for words in labels[0])
     assert all("°" in words for words in labels[1])
     visit.screenshot("prediction_overlay_sample")
 
