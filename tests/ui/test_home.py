@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import signal
 import subprocess
@@ -19,9 +20,13 @@ from polaris_lab.clouds import SimulationCube
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint
 from polaris_lab.training import Run, TrainingConfig
-from widgets import shell
+from widgets import application, shell, training_set_inspector
 
 pytestmark = pytest.mark.browser
+
+IDLE = "window.Bokeh?.documents?.length > 0 && Bokeh.documents[0].is_idle"
+
+KEPT = re.compile(r"^\d+ patches kept$")
 
 DARK = "() => Bokeh.documents[0].roots().find(root => 'dark_theme' in (root.data ?? {})).data.dark_theme"
 
@@ -98,6 +103,56 @@ def test_from_the_home_page_to_a_dashboard_and_back(visit, start_server, made):
     page.wait_for_timeout(700)
     visit.screenshot("home_telephone")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def _open(page, url: str, title: str, purpose: str) -> float:
+    """Open a page by its address, wait until the browser has built it, and return the time that took [s]."""
+    began = time.monotonic()
+    page.goto(url, wait_until="commit")
+    page.get_by_text(purpose, exact=True).wait_for()
+    page.wait_for_function(IDLE)
+    assert page.title() == title
+    return time.monotonic() - began
+
+
+def test_each_dashboard_opens_from_the_home_page_twice_by_two_visitors(visit, browser, start_server, made):
+    """Every card leads to its page; the first pictures come in time; two visitors do not see each other's state."""
+    page = visit.page
+    url = start_server("-m", "polaris_lab.cli", "serve", "--workspace", str(made))
+    page.goto(url, wait_until="commit")
+    for name, dashboard in application.DASHBOARDS.items():
+        purpose = importlib.import_module(f"widgets.{dashboard.module}").PURPOSE
+        card = page.get_by_role("link", name=dashboard.purpose)
+        card.wait_for()
+        began = time.monotonic()
+        card.click()
+        page.get_by_text(purpose, exact=True).wait_for()
+        page.wait_for_function(IDLE)
+        cold = time.monotonic() - began
+        assert page.url.split("?")[0] == url + name
+        warm = _open(page, url + name, dashboard.title, purpose)
+        print(f"{dashboard.title}: first picture {cold:.1f} s cold, {warm:.1f} s warm")
+        assert page.locator("nav a[aria-current]").inner_text() == dashboard.title
+        assert warm < 60  # 5 s on a machine that does nothing else; printed above
+        visit.screenshot(f"home_to_{name}")
+        page.get_by_role("navigation").get_by_role("link", name="Home").click()
+
+    purpose = training_set_inspector.PURPOSE
+    _open(page, f"{url}inspector", training_set_inspector.TITLE, purpose)
+    kept = page.get_by_text(KEPT).inner_text()
+    other = browser.new_context()
+    other.set_default_timeout(60_000)
+    second = other.new_page()
+    second.on("pageerror", lambda error: visit.errors.append(str(error)))
+    _open(second, f"{url}inspector", training_set_inspector.TITLE, purpose)
+    slider = second.get_by_role("slider", name=re.compile("^B:"))
+    slider.focus()
+    second.keyboard.press("End")
+    second.wait_for_url(re.compile("offset=5"))
+    assert second.get_by_text(kept, exact=True).count() == 0
+    assert page.get_by_text(KEPT).inner_text() == kept
+    assert "offset=5" not in page.url
+    other.close()
 
 
 def test_an_empty_workspace_says_what_to_do(visit, start_server, tmp_path):
