@@ -11,7 +11,7 @@ JOBS ?= 2
 SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --benchmark-disable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-slow bench notebooks lint clean system-test-packages
+.PHONY: help setup demo lab test test-slow bench bench-accuracy notebooks lint clean system-test-packages
 
 help:  ## say what there is
 	@echo "make setup      create $(VENV) with the laboratory in it"
@@ -19,6 +19,7 @@ help:  ## say what there is
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       the tests (at most 15 minutes); make test-slow for the long ones"
 	@echo "make bench      the benchmarks, each against a plain reference timed in the same run"
+	@echo "make bench-accuracy  judge the shipped network on clouds that it never saw (about half an hour)"
 	@echo "make notebooks  write notebooks/*.ipynb anew from their .py sources"
 	@echo "make lint       format check, lint and import contracts"
 	@echo "make clean      remove $(VENV), demo/ and every cache"
@@ -72,6 +73,10 @@ test-slow: $(VENV)/.ok-test system-test-packages
 
 bench: $(VENV)/.ok-test
 	$(PYTEST) tests/benchmarks --benchmark-only --benchmark-disable-gc -s -W default
+
+# SHARED=folder with simulation/ adds the MHD snapshots.
+bench-accuracy: $(VENV)/.ok-test
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/default_model.py build/accuracy $(if $(SHARED),--shared $(SHARED))
 
 notebooks: $(VENV)/.ok
 	cd notebooks && for source in *.py; do ../$(BIN)/jupytext --quiet --update --to ipynb --set-kernel python3 "$$source"; done

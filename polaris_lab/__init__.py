@@ -38,7 +38,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "estimators": ["fit_power_law"],
         "models": ["Blueprint", "Node", "build_model", "register_block"],
         "radiative_transfer": ["Line", "PPVCube", "integrated_intensity", "synthesize_ppv"],
-        "observations": ["Observation", "Prediction", "predict_density"],
+        "observations": ["Observation", "Prediction", "predict_density", "train_recipe"],
         "training": [
             "Run",
             "TrainingConfig",
@@ -47,6 +47,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "evaluate",
             "fit",
             "fit_baseline",
+            "pretrained",
             "residuals_by_density",
         ],
         "training.benchmark": ["benchmark"],

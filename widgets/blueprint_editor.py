@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import panel as pn
 import panel_material_ui as pmui
@@ -15,13 +14,15 @@ from polaris_lab.models import Blueprint
 from polaris_lab.models.draft import Draft
 from polaris_lab.models.draft_shapes import Seen, look
 from polaris_lab.training import Run
-from widgets import run_watcher, shell, workspace
+from widgets import shell
 from widgets.blueprint import canvas as blueprint_canvas
 from widgets.blueprint import training as blueprint_training
 from widgets.blueprint import words as blueprint_words
 from widgets.blueprint.controls import Controls
 from widgets.blueprint.files import BlueprintFile
 from widgets.blueprint.inside import Inside
+from widgets.blueprint.opening import REFUSALS, Opening, opened
+from widgets.dashboard import Dashboard
 
 TITLE = "Blueprint editor"
 
@@ -32,11 +33,8 @@ PURPOSE = (
 STEPS = 200
 """Changes that can be undone."""
 
-REFUSALS = (ValueError, TypeError, OSError)
-"""What is told on the page when it comes of something that a person did."""
 
-
-class BlueprintEditor(pn.viewable.Viewer):
+class BlueprintEditor(Opening, Dashboard):
     """A drawing of a network that can be changed: by the mouse, by fields and keys, and by these methods.
 
     Every method that changes the drawing raises ValueError (or TypeError) with the reason when it cannot be done; the
@@ -76,7 +74,7 @@ mass_weighted_density; a blueprint has no cycles
         workspace_folder: str | Path = ".",
         **params: Any,
     ):
-        draft, run = _opened(blueprint)
+        draft, run = opened(blueprint)
         super().__init__(draft=draft, **params)
         self._workspace = Path(workspace_folder).expanduser().resolve()
         self._places = blueprint_canvas.layered(draft)
@@ -209,85 +207,10 @@ mass_weighted_density; a blueprint has no cycles
         """Make the change that was taken back again."""
         self._go(self._step + 1, "redo")
 
-    # -- files and training --------------------------------------------------------------------------
-
-    def open(self, blueprint: Blueprint | Draft | Run) -> None:
-        """Draw something else; undo brings the drawing of before back."""
-        draft, run = _opened(blueprint)
-        self._change(lambda _draft: draft, blueprint_canvas.layered(draft), always=True)
-        self._saved = draft
-        self.inside.open(run)
-        self._link()
-        self.node = self.node if self.node in draft.names else ""
-        self._show()
-        self._parts.fit()
-
-    def preset(self, name: str, **settings: Any) -> None:
-        """Open a preset."""
-        blueprint = self._try(lambda: Blueprint.preset(name, **settings))
-        if not settings:
-            self._preset = (name, Draft.of(blueprint))
-        self.open(blueprint)
-        self._link(preset=name)
-
-    def load(self, name: str | Path) -> None:
-        """Open a blueprint (.json) or a run (its folder, or run.json) of the workspace."""
-
-        def read() -> tuple[Blueprint | Run, Path]:
-            path = workspace.inside(self._workspace, str(name))
-            blueprint, run = self._file.read(path)
-            return run or blueprint, path
-
-        found, path = self._try(read)
-        self.open(found)
-        self._link(path=path.relative_to(self._workspace).as_posix())
-
-    def save(self, name: str, *, overwrite: bool = False) -> Path:
-        """Write the blueprint as JSON into the workspace; another file is replaced only with `overwrite`."""
-        path = self._try(
-            lambda: self._file.save(
-                workspace.inside(self._workspace, name), self.blueprint, overwrite=overwrite
-            )
-        )
-        self._saved = self.draft
-        self._link(path=path.relative_to(self._workspace).as_posix())
-        self._show()
-        return path
-
     def begin(self) -> None:
         """Forget what could be undone: what is drawn now is where this visitor begins."""
         self._history, self._step = [(self.draft, self._places)], 0
         self._show()
-
-    def _link(self, **opened: str) -> None:
-        """Let the page's address name what is drawn, so that a reload or a shared link finds it."""
-        if self.address is not None:
-            kept = {k: v for k, v in self.address.query_params.items() if k not in ("path", "preset")}
-            self.address.search = f"?{urlencode(kept | opened)}" if kept | opened else ""
-
-    def exists(self, name: str) -> bool:
-        """Whether a file of this name stands in the workspace."""
-        try:
-            return workspace.inside(self._workspace, name).is_file()
-        except ValueError:
-            return False
-
-    def train(self, dataset: str, path: str, *, epochs: int = 50, start: bool = True) -> Run:
-        """Make a run of the drawing, and start a worker process that trains it.
-
-        Parameters
-        ----------
-        dataset, path : str
-            Training set and new run folder, inside the workspace.
-        epochs : int
-        start : bool
-            Whether the worker is started.
-        """
-        run = self._try(lambda: blueprint_training.make_run(*self.training.plan(dataset, path, epochs)))
-        if start:
-            run_watcher.start_worker(run.path)
-            self.training.started(run)
-        return run
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -405,21 +328,6 @@ mass_weighted_density; a blueprint has no cycles
 
     def __panel__(self) -> Any:
         return self._view
-
-
-def _opened(blueprint: Blueprint | Draft | Run | None) -> tuple[Draft, Run | None]:
-    """Return the drawing of what was given, and its run."""
-    if blueprint is None:
-        return Draft(inputs=("column_density",)), None
-    if isinstance(blueprint, Draft):
-        return blueprint, None
-    if isinstance(blueprint, Run):
-        return Draft.of(blueprint.blueprint), blueprint
-    if not isinstance(blueprint, Blueprint):
-        raise TypeError(
-            f"BlueprintEditor: expected a Blueprint, a Draft or a Run, got {type(blueprint).__name__}"
-        )
-    return Draft.of(blueprint), None
 
 
 def app(path: str | None = None, *, workspace_folder: str | Path = ".", preset: str = "unet") -> Any:

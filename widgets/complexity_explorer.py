@@ -13,6 +13,7 @@ from widgets import parts, shell, workspace
 from widgets.complexity import study_cells, study_figures
 from widgets.complexity import words as complexity_words
 from widgets.complexity.study_watcher import StudySnapshot, StudyWatcher
+from widgets.dashboard import Dashboard
 from widgets.folder_choice import FolderChoice, folders_with
 from widgets.inspector import words as inspector_words
 from widgets.studies import label_of
@@ -40,7 +41,7 @@ SYNCED = {
 """Parameters that stand in the page's address, and their names there."""
 
 
-class ComplexityExplorer(pn.viewable.Viewer):
+class ComplexityExplorer(Dashboard):
     """The cells of a study as a map or a curve with error bars over the seeds.
 
     Parameters

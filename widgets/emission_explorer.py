@@ -14,6 +14,7 @@ import param
 from polaris_lab.radiative_transfer import moments
 from polaris_lab.radiative_transfer.abundance import ABUNDANCE
 from widgets import parts, shell
+from widgets.dashboard import Dashboard
 from widgets.emissions import controls as emission_controls
 from widgets.emissions import files as emission_files
 from widgets.emissions import job as emission_job
@@ -33,7 +34,7 @@ PERIOD_MS = 250
 """Time between two looks at a synthesis [ms]."""
 
 
-class EmissionExplorer(EmissionChoices, pn.viewable.Viewer):
+class EmissionExplorer(EmissionChoices, Dashboard):
     """Channel maps, spectra, moments and rays of a line cube: of gas that is solved on the spot, or of a file.
 
     Parameters

@@ -22,8 +22,10 @@ from widgets.evaluation import (
     residuals_before_after,
 )
 from widgets.kan_curves import learned_curves
+from widgets.lines import lines
 from widgets.map_grids import map_grid
 from widgets.maps import correlation, sky_map, spatial_error
+from widgets.network_figures import network_diagram, number_grids, unet_diagram
 from widgets.observation_figures import (
     column_relation,
     core_errors,
@@ -55,8 +57,11 @@ __all__ = [
     "learned_curves",
     "learning_rate_curve",
     "line_of_sight",
+    "lines",
     "loss_curves",
     "map_grid",
+    "network_diagram",
+    "number_grids",
     "pit_histogram",
     "power_ratio",
     "ray_tracing",
@@ -67,4 +72,5 @@ __all__ = [
     "spatial_error",
     "spectrum",
     "training_set_size",
+    "unet_diagram",
 ]

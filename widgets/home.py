@@ -10,6 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from widgets import application, contents, parts, shell
+from widgets.dashboard import Dashboard
 
 TITLE = "Polaris Lab"
 
@@ -54,7 +55,7 @@ _ONE = {head: {"study": "Study"}.get(kind, head.removesuffix("s")) for kind, hea
 """The heads of the tables, for a single thing."""
 
 
-class Home(pn.viewable.Viewer):
+class Home(Dashboard):
     """What lies in a workspace folder, with links to the dashboards that open it.
 
     Parameters

@@ -11,6 +11,7 @@ import panel_material_ui as pmui
 import param
 
 from widgets import parts, shell
+from widgets.dashboard import Dashboard
 from widgets.overlay import controls as overlay_controls
 from widgets.overlay import core_figure
 from widgets.overlay import cores as overlay_cores
@@ -32,7 +33,7 @@ PURPOSE = (
 )
 
 
-class PredictionOverlay(pn.viewable.Viewer):
+class PredictionOverlay(Dashboard):
     """Column density and predicted density on one pair of sky axes, with what speaks for and against the prediction.
 
     Parameters

@@ -11,6 +11,7 @@ import panel_material_ui as pmui
 import param
 
 from widgets import parts, run_watcher, shell, workspace
+from widgets.dashboard import Dashboard
 from widgets.folder_choice import folders_with
 from widgets.inspector import words as inspector_words
 from widgets.residuals import controls as residual_controls
@@ -39,7 +40,7 @@ SYNCED = {
 _SIZES = {"styles": {"flex": "1 1 330px", "min-width": "0"}}
 
 
-class ResidualExplorer(pn.viewable.Viewer):
+class ResidualExplorer(Dashboard):
     """Predicted against true densities of the validation patches of a run, or of two.
 
     The patches are predicted once, in a thread, and kept for this process; sliders only draw.

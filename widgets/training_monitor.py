@@ -11,6 +11,7 @@ import panel_material_ui as pmui
 import param
 
 from widgets import parts, run_watcher, shell, workspace
+from widgets.dashboard import Dashboard
 from widgets.monitor import example_view, live, training_form
 from widgets.monitor import words as monitor_words
 
@@ -25,7 +26,7 @@ TITLE = "Training monitor"
 PURPOSE = "Watch trainings as they go, start, pause, resume and stop them, and compare them."
 
 
-class TrainingMonitor(pn.viewable.Viewer):
+class TrainingMonitor(Dashboard):
     """Live curves of one run, or of several, with start, pause, resume and stop.
 
     The state belongs to the run folders, so it does not matter who trains (a notebook, the command line, this

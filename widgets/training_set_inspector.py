@@ -13,6 +13,7 @@ import param
 
 from polaris_lab.datasets import PatchConfig
 from widgets import candidate_figures, dataset_job, parts, shell, workspace
+from widgets.dashboard import Dashboard
 from widgets.inspector import clouds as inspector_clouds
 from widgets.inspector import controls as inspector_controls
 from widgets.inspector import patch_figures
@@ -27,7 +28,7 @@ PERIOD_MS = 250
 """Time between two looks at a build [ms]."""
 
 
-class TrainingSetInspector(pn.viewable.Viewer):
+class TrainingSetInspector(Dashboard):
     """The candidates for patches on the faces of a cloud, choices on sliders, and a button that builds the set.
 
     Sliders choose again among stored scores; the cloud is never projected anew.

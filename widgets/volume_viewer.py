@@ -12,6 +12,7 @@ import param
 
 from polaris_lab.clouds import SimulationCube, sample_cloud
 from widgets import parts, shell, workspace
+from widgets.dashboard import Dashboard
 from widgets.file_choice import FileChoice
 from widgets.volume import files as volume_files
 from widgets.volume import scene as volume_scene
@@ -44,7 +45,7 @@ FITTED = ("window", "channel", "brightest", *CUTS)
 """Parameters that None fits to the volume."""
 
 
-class VolumeViewer(pn.viewable.Viewer):
+class VolumeViewer(Dashboard):
     """A volume that is turned with the mouse, with slices, opacity editor and markers.
 
     Parameters

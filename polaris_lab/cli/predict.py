@@ -13,9 +13,6 @@ from typing import Any
 
 from astropy import units as u
 
-DEMO_RUN = Path("demo") / "run"
-"""Where `polaris-lab demo` leaves its run, looked for when no run is named."""
-
 LARGE = 16_000_000
 """Pixels of a map above which its prediction is written row by row."""
 
@@ -33,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run",
         type=Path,
         action="append",
-        help=f"folder of a trained run, several are averaged (default: {DEMO_RUN}, if it is there)",
+        help="folder of a trained run, several are averaged (default: the network that is shipped)",
     )
     parser.add_argument(
         "--classical", metavar="NAME", help="a classical estimator instead of a network: no interval"
@@ -157,20 +154,10 @@ def parse_quantity(text: str, unit: u.UnitBase, option: str, example: str, *, ki
 
 
 def find_run(named: Path | None) -> Path:
-    """Return the run to predict with: the one named, else the demo's.
+    """Return the folder of the run to predict with: the one named, else that which is shipped."""
+    from polaris_lab.training.recipes import pretrained
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    """
-    if named is not None:
-        return named
-    if (DEMO_RUN / "run.json").exists():
-        return DEMO_RUN
-    raise FileNotFoundError(
-        f"expected --run FOLDER, got none, and there is no demo run in {DEMO_RUN}; train one (polaris-lab demo) or name one"
-    )
+    return pretrained().path if named is None else named
 
 
 def stem(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Train: a new run from a file of choices, a run that was stopped, or an earlier run once more.
+"""Train: a new run from a file of choices, a run that was stopped, an earlier run once more, or the shipped network.
 
 A file of choices is JSON:
 
@@ -7,7 +7,8 @@ A file of choices is JSON:
 
 In place of "preset" there may be "blueprint", as Blueprint.to_json() writes it; "training" holds any field of
 TrainingConfig; "start_from" names a run whose weights to start from; "validate": true validates at the end.
-Paths are seen from the file. Ctrl-C ends after keeping the last finished epoch; the same command goes on.
+Paths are seen from the file. "--recipe default" makes the network that is shipped again, from seeds: clouds, patches
+and weights, about an hour on two cores. Ctrl-C ends after keeping the last finished epoch; the same command goes on.
 """
 
 from __future__ import annotations
@@ -49,7 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repeat", type=Path, metavar="RUN", help="train a finished run again, in a new folder, and compare"
     )
     parser.add_argument(
-        "--output", type=Path, help="the new folder, for CONFIG.json and --repeat (by default RUN_repeated)"
+        "--recipe",
+        metavar="NAME|RECIPE.json",
+        help="make a pretrained network from its recipe, for example default",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="the new folder, for CONFIG.json, --repeat (by default RUN_repeated) and --recipe (runs/recipe)",
     )
     parser.add_argument("--validate", action="store_true", help="validate when the training has finished")
     parser.add_argument(
@@ -63,6 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train to the end, and say where it stands."""
+    if arguments.recipe is not None:
+        return _recipe(arguments)
     if (arguments.run is None) == (arguments.repeat is None):
         raise ValueError(
             "train: expected a run folder, a CONFIG.json or --repeat RUN, got "
@@ -79,6 +89,33 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"{trained} is {trained.state} after {answer['epochs']} epochs")
         for slip in trained.description.slips:
             print(f"  reproduces a slip of the report's code: {slip}")
+    return answer
+
+
+def _recipe(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Make a pretrained network, or go on with it."""
+    import sys
+
+    import torch
+
+    from polaris_lab.observations.pretraining import train_recipe
+
+    for name in ("run", "repeat", "tensorboard"):
+        if getattr(arguments, name) is not None:
+            raise ValueError(
+                f"{name}: expected none with --recipe, which names its own choices; leave it out"
+            )
+    torch.set_num_threads(1)  # sums depend on it, in the last digit: the shipped weights were made so
+
+    def say(line: str) -> None:
+        if not arguments.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    output = arguments.output or Path("runs") / "recipe"
+    trained = train_recipe(arguments.recipe, output, progress=not arguments.quiet, say=say)
+    answer = _answer(trained)
+    if not arguments.json:
+        print(f"{trained} is {trained.state} after {answer['epochs']} epochs")
     return answer
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from polaris_lab.clouds.simulation import AXES
 from polaris_lab.config import did_you_mean
 from polaris_lab.datasets.patch_config import PatchConfig
 from polaris_lab.datasets.patches import read_window
 from polaris_lab.datasets.placement import FATES
 from polaris_lab.datasets.scoring import ScoreMaps
-from polaris_lab.datasets.split import Slab
+from polaris_lab.datasets.split import Slab, face_axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +132,44 @@ class Proposals:
             for axis, origin in zip(rows["line_of_sight"].tolist(), rows["origin"].tolist(), strict=True)
         ]
         return np.array(cut, np.float32).reshape(-1, side, side)  # (n, y, x)
+
+    def cells_behind(self, split: str) -> np.ndarray:
+        """Return which cells of the cloud lie on the lines of sight of the accepted patches of one split.
+
+        Gas that is True for "training" and for "validation" was learnt from before the exam.
+
+        Parameters
+        ----------
+        split : {"training", "validation"}
+
+        Returns
+        -------
+        ndarray of bool, shape (nz, ny, nx)
+
+        Raises
+        ------
+        ValueError
+            If the split is another.
+
+        Examples
+        --------
+        >>> import polaris_lab as lab
+        >>> cube = lab.synthetic_cloud(32, kind="fbm")
+        >>> kept = lab.propose_patches(cube, lab.PatchConfig(patch_size=8, validation_fraction=0.25))
+        >>> bool((kept.cells_behind("training") & kept.cells_behind("validation")).any())
+        False
+        """
+        if split not in ("training", "validation"):
+            raise ValueError(
+                f"split: unknown split {split!r}: {did_you_mean(split, ['training', 'validation'])}"
+            )
+        cells, side, rows = np.zeros(self.shape, bool), self.config.patch_size, self.accepted
+        for axis, origin, part in zip(rows["line_of_sight"], rows["origin"], rows["split"], strict=True):
+            if part == split:
+                pairs = zip(face_axes(str(axis)), origin.tolist(), strict=True)
+                window = {line: slice(first, first + side) for line, first in pairs}
+                cells[tuple(window.get(line, slice(None)) for line in AXES)] = True
+        return cells  # (z, y, x)
 
     def counts(self) -> dict[str, int]:
         """Return how many candidates met each fate, in the order of the tests."""

@@ -91,9 +91,14 @@ def make_merge(name: str, channels: Sequence[int], out_channels: int) -> nn.Modu
     >>> make_merge("sum", [4, 4], 4)(torch.ones(1, 4, 2, 2), torch.ones(1, 4, 2, 2)).unique()
     tensor([2.])
     """
+    check_merge(name)
     if name in MERGES:
         return MERGES[name](channels, out_channels)
-    if name not in block_names():
-        known = (*MERGES, *block_names())
-        raise ValueError(f"merge: unknown name {name!r}: {did_you_mean(str(name), known)}")
     return BlockMerge(name, channels, out_channels)
+
+
+def check_merge(name: str) -> None:
+    """Refuse the name of a merge that nobody knows, also where there is nothing to merge yet."""
+    known = (*MERGES, *block_names())
+    if name not in known:
+        raise ValueError(f"merge: unknown name {name!r}: {did_you_mean(str(name), known)}")

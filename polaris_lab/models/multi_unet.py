@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polaris_lab.models.film import FiLM, check_condition
-from polaris_lab.models.merge import make_merge
+from polaris_lab.models.merge import check_merge, make_merge
 from polaris_lab.models.registry import register_block
 from polaris_lab.models.unet import AttentionGate, ConvolutionBlock, pad_to_multiple
 
@@ -74,6 +74,7 @@ class MultiUNet(nn.Module):
         in_channels = tuple(in_channels)
         branch_filters = base_filters if branch_filters is None else branch_filters
         _check(in_channels, out_channels, layers, base_filters, branch_filters, convolutions)
+        check_merge(merge)
         self.image_channels, self.layers, self.condition_channels = in_channels, layers, condition_channels
         widths = [base_filters * 2**level for level in range(layers + 1)]
         branch_widths = [branch_filters * 2**level for level in range(layers + 1)]

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 SMALLEST_SIDE = 16
 """Pixels (of the training set) that a map must have along each side."""
 
-MOST_WINDOWS = 900
-"""Windows that a map is judged in: on larger maps they overlap less."""
+MOST_WINDOWS = 400
+"""Windows that a map is judged in: on larger maps they overlap less, or lie side by side."""
 
 LEAST_VALID = 0.5
 """Share of a window that must not be blank."""
@@ -173,7 +173,12 @@ class Coverage:
         return f"<table><caption><b>Coverage</b></caption>{cells}</table>"
 
 
-def compare(training: PatchDataset | Mapping[str, Any], observation: Observation) -> Coverage:
+def compare(
+    training: PatchDataset | Mapping[str, Any],
+    observation: Observation,
+    *,
+    pixel_size_pc: float | None = None,
+) -> Coverage:
     """Compare a map with a training set, window by window.
 
     The map is brought to the pixel of the training set and looked at in overlapping windows of the size of a patch:
@@ -187,6 +192,9 @@ def compare(training: PatchDataset | Mapping[str, Any], observation: Observation
         The training set, or what :func:`training_features` kept of it.
     observation : Observation
         The map.
+    pixel_size_pc : float, optional
+        Pixel that the map is looked at with; by default that of the training set. A network that counts lengths in pixels
+        sees it at another.
 
     Returns
     -------
@@ -224,7 +232,7 @@ def compare(training: PatchDataset | Mapping[str, Any], observation: Observation
         )
     features = training if isinstance(training, Mapping) else training_features(training)
     known, cloud, size, pixel_pc = checked_features(features)
-    log_column, grid, notes = _at_pixel(observation, pixel_pc)
+    log_column, grid, notes = _at_pixel(observation, pixel_size_pc or pixel_pc)
     shape = log_column.shape
     if min(shape) < size:
         notes.append(
@@ -301,7 +309,7 @@ def _at_pixel(observation: Observation, pixel_pc: float) -> tuple[np.ndarray, An
 
 def _corners(log_column: np.ndarray, window: int) -> list[tuple[int, int]]:
     """Return the first pixels of overlapping windows that are at least half full."""
-    stride = max(window // 4, int(np.ceil(np.sqrt(log_column.size / MOST_WINDOWS))))
+    stride = min(max(window // 4, int(np.ceil(np.sqrt(log_column.size / MOST_WINDOWS)))), window)
     starts = []
     for side in log_column.shape:
         count = int(np.ceil((side - window) / stride)) + 1

@@ -17,12 +17,12 @@ from polaris_lab.observations.quality import flags_in_words
 if TYPE_CHECKING:
     from polaris_lab.training.run import Run
 
-__all__ = ["as_runs", "collected", "predict_density"]
+__all__ = ["as_runs", "collected", "predict_density", "with_default"]
 
 
 def predict_density(
-    run: Run | Sequence[Run],
-    observation: Observation,
+    run: Run | Sequence[Run] | Observation,
+    observation: Observation | None = None,
     *,
     overlap: float | None = None,
     tile: int | None = None,
@@ -48,7 +48,8 @@ def predict_density(
     Parameters
     ----------
     run : Run, Ensemble or sequence of Run
-        Trained and validated. Several runs of one target are averaged in log density, and their spread widens the
+        Trained and validated. It may be left out, ``predict_density(observation)``: then it is the network that is shipped
+        (:func:`polaris_lab.training.recipes.pretrained`). Several runs of one target are averaged in log density, and their spread widens the
         intervals. Of several outputs the main one is the density, the others are extra maps.
     observation : Observation
         The map. Networks of several inputs take the line beside it (:meth:`Observation.with_line`); where an input
@@ -97,6 +98,7 @@ def predict_density(
     ----------
     Report, appendix D.
     """
+    run, observation = with_default(run, observation)
     runs = as_runs(run)
     models = tuple(each.model() for each in runs)
     if any(model.is_generative for model in models):
@@ -153,6 +155,28 @@ def collected(work: Work, *, client: Any = None, progress: bool = False) -> Pred
         provenance=work.provenance,
         notes=(*work.notes, *said),
     )
+
+
+def with_default(run: Any, observation: Observation | None) -> tuple[Any, Observation]:
+    """Return run and map; where only a map is given, with the network that is shipped.
+
+    Raises
+    ------
+    TypeError
+        If there is no map.
+    """
+    if observation is None:
+        run, observation = None, run
+    if not isinstance(observation, Observation):
+        raise TypeError(
+            f"observation: expected an Observation, got {type(observation).__name__}; open one with "
+            "lab.Observation.from_fits(path, distance=..., species=...)"
+        )
+    if run is None:
+        from polaris_lab.training.recipes import pretrained
+
+        run = pretrained()
+    return run, observation
 
 
 def as_runs(run: Run | Sequence[Run]) -> tuple[Run, ...]:

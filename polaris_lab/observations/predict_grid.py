@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from polaris_lab.datasets.patches import TilePlan, plan_overlapping, plan_tiles
-from polaris_lab.observations.maps import Observation
+from polaris_lab.observations.maps import ARCSEC, Observation
 from polaris_lab.observations.resample import Resampling
+from polaris_lab.training.scope import scope_of
 
 if TYPE_CHECKING:
     from polaris_lab.training.run import Run
@@ -28,6 +29,10 @@ LARGEST_ANISOTROPY = 1.1
 
 TILE = 640
 """Side of the tiles that a map is read in [pixels of the model]."""
+
+ONE_TILE, SMALL_NETWORK = 1152, 5_000_000
+"""Sides of a map that a network of so many parameters at most reads in one tile: its margin would cost three times the
+pixels, and the features of a larger network too much memory."""
 
 BAND_PIXELS = 4_000_000
 """Pixels of the model that are worked on at a time: a larger map is predicted band after band of tile rows."""
@@ -58,6 +63,28 @@ class Band:
     def inside(self) -> slice:
         """The rows that it answers for, counted from the first that it reads."""
         return slice(self.rows.start - self.read.start, self.rows.stop - self.read.start)
+
+
+def working_pixel(run: Run, observation: Observation) -> tuple[float, list[str]]:
+    """Return the pixel that a run reads a map at [pc], and what is to be said of it.
+
+    It is the run's own, but for a network that was made for a range of pixels (:class:`polaris_lab.training.scope.Scope`):
+    that one takes the map's.
+    """
+    scope = scope_of(run)
+    if scope is None:
+        return run.pixel_size_pc, []
+    beam = observation.beam_arcsec
+    beam_pc = None if beam is None else beam * ARCSEC * observation.distance_pc
+    pixel = scope.working_pixel(max(observation.pixel_sides_pc), beam_pc)
+    low, high = scope.pixel_range_pc
+    if pixel > high * (1 + 1e-6):
+        raise ValueError(
+            f"map: expected pixels and a beam that come to {low:g}-{high:g} pc for {run.path.name!r}, got {pixel:.3g} pc at "
+            f"{observation.distance_pc:.4g} pc; what is coarser cannot be undone: use a map of higher resolution"
+        )
+    said = scope.extrapolation(pixel)
+    return pixel, [said] if said else []
 
 
 def match_pixels(observation: Observation, model_pixel_pc: float) -> tuple[Resampling | None, list[str]]:
@@ -150,6 +177,7 @@ def plan_map(
     overlap: float | None,
     tile: int | None,
     spared: int = 0,
+    parameters: int | None = None,
 ) -> TilePlan:
     """Cut a map into tiles.
 
@@ -167,11 +195,14 @@ def plan_map(
         Side of a tile [pixels].
     spared : int
         Pixels of the margin that cost next to nothing: tiles are larger by them on both sides, by default.
+    parameters : int, optional
+        Of the largest network.
     """
     if overlap is not None:
         return plan_overlapping(shape, tile=tile or patch, overlap=overlap, multiple=stride)
     smallest = 2 * math.ceil(margin / stride) * stride + stride
-    side = max(TILE + 2 * spared, 2 * smallest) if tile is None else tile
+    small = parameters is not None and parameters <= SMALL_NETWORK and max(shape) <= ONE_TILE
+    side = max(ONE_TILE if small else TILE + 2 * spared, 2 * smallest) if tile is None else tile
     return plan_tiles(shape, tile=side, margin=margin, multiple=stride, within=True)
 
 

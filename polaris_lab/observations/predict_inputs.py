@@ -165,6 +165,7 @@ def gather(
     grid: Resampling | None,
     *,
     pixel_pc: float,
+    scale: float,
     depth: u.Quantity | None = None,
 ) -> MapInputs:
     """Collect what networks take from a map.
@@ -179,6 +180,8 @@ def gather(
         The grid of the model, if it is another.
     pixel_pc : float
         Pixel of the model [pc].
+    scale : float
+        The model's pixel over that of the grid: a network counts in pixels.
     depth : Quantity, optional
         Depth of the cloud along the line of sight, a length.
 
@@ -188,7 +191,6 @@ def gather(
         If a network needs an input that the map does not have: the error names it and the remedy. If the line cube
         has other channels than the network was trained on.
     """
-    scale = pixel_pc / observation.pixel_size_pc if grid is None else 1.0  # the network counts in pixels
     average = (lambda values: values) if grid is None else _averaged(grid)
     column = average(column)
     makers = _makers(observation, column, average, pixel_pc)

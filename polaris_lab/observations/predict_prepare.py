@@ -13,7 +13,14 @@ from polaris_lab.observations import provenance
 from polaris_lab.observations.coverage import coverage_flags, coverage_note
 from polaris_lab.observations.intervals import residual_table, stated_levels
 from polaris_lab.observations.maps import Observation
-from polaris_lab.observations.predict_grid import check_size, match_pixels, patch_size, pixel_scale, plan_map
+from polaris_lab.observations.predict_grid import (
+    check_size,
+    match_pixels,
+    patch_size,
+    pixel_scale,
+    plan_map,
+    working_pixel,
+)
 from polaris_lab.observations.predict_inputs import MapInputs, gather, remaining_column
 from polaris_lab.observations.predict_network import MapNetwork
 from polaris_lab.observations.predict_work import Work
@@ -49,12 +56,15 @@ def prepare(
             "run: expected runs that all state their error or none that does, got both; average the others on their own"
         )
     residuals = tuple(residual_table(run) for run in runs)
-    pixel = runs[0].pixel_size_pc
+    pixel, told_of_pixel = working_pixel(runs[0], observation)
     grid, notes = match_pixels(observation, pixel)
     column, lost, told = remaining_column(observation, foreground)
-    inputs = gather(models, observation, column, grid, pixel_pc=pixel, depth=depth)
+    scale = runs[0].pixel_size_pc / (observation.pixel_size_pc if grid is None else pixel)
+    inputs = gather(
+        models, observation, column, grid, pixel_pc=runs[0].pixel_size_pc, scale=scale, depth=depth
+    )
     network = MapNetwork(tuple(models), inputs.channels, inputs.scalars, levels, symmetries)
-    notes += [*told, *check_size(inputs.shape, runs[0])]
+    notes += [*told_of_pixel, *told, *check_size(inputs.shape, runs[0])]
     notes += _said_of(stated, inputs, runs, symmetries)
     plan = plan_map(
         inputs.shape,
@@ -64,9 +74,10 @@ def prepare(
         patch=patch_size(runs[0]),
         overlap=overlap,
         tile=tile,
+        parameters=max(sum(p.numel() for p in model.parameters()) for model in models),
     )
-    scale, ratio = (1.0, []) if grid is not None else pixel_scale(observation.pixel_size_pc, pixel)
-    unlike, outside = _compared(runs[0], network, observation, compare=compare)
+    scale, ratio = pixel_scale(runs[0].pixel_size_pc / scale, runs[0].pixel_size_pc)
+    unlike, outside = _compared(runs[0], network, observation, pixel, compare=compare)
     return Work(
         observation, column, lost, runs, network, inputs, grid, plan,
         tables=() if any(levels) else residuals,
@@ -133,7 +144,7 @@ def _ranges(runs: Sequence[Run], residuals: Sequence[Mapping[str, np.ndarray]]) 
 
 
 def _compared(
-    run: Run, network: MapNetwork, observation: Observation, *, compare: bool
+    run: Run, network: MapNetwork, observation: Observation, pixel_pc: float, *, compare: bool
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return where the map looks like no training patch, and the sentence about it; nothing if that cannot be told."""
     from polaris_lab.observations.coverage import compare as compared
@@ -141,7 +152,7 @@ def _compared(
     if not compare or observation.column_density.size > LARGEST_COMPARED:
         return None, []
     try:
-        coverage = compared(_features(run), observation)
+        coverage = compared(_features(run), observation, pixel_size_pc=pixel_pc)
     except (FileNotFoundError, ValueError) as error:
         log.debug("not compared with the training set: %s", error)
         return None, []
@@ -156,12 +167,12 @@ _KNOWN_FEATURES: dict[str, Mapping[str, Any]] = {}
 
 
 def _features(run: Run) -> Mapping[str, Any]:
-    """Return the features of a run's training set, read once for each set."""
-    from polaris_lab.observations.training_set import training_features
+    """Return the features of a run's training set, read once for each set: kept in its folder, or made of the set."""
+    from polaris_lab.observations.training_set import kept_features, training_features
 
     key = run.dataset_fingerprint
     if key not in _KNOWN_FEATURES:
-        found = training_features(run.dataset())
+        found = kept_features(run) or training_features(run.dataset())
         _KNOWN_FEATURES.clear()
         _KNOWN_FEATURES[key] = found
     return _KNOWN_FEATURES[key]

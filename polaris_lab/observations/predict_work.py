@@ -26,6 +26,7 @@ from polaris_lab.observations.quality import (
     density_flags,
     edge_flags,
     input_flags,
+    interval_flags,
     range_flags,
 )
 from polaris_lab.observations.resample import Resampling
@@ -236,7 +237,7 @@ def finished(work: Work, rows: slice, found: Mapping[str, np.ndarray]) -> dict[s
         scale = work.scale if not known or quantity(name).unit == "cm-3" else 1.0
         values = np.where(valid, found[name], np.float32(np.nan))
         maps[name] = _linear(values, scale) if is_logarithmic(name) else values.astype(np.float32)
-    quality = found["quality"]
+    quality = found["quality"] | interval_flags(logs["lower95"], logs["upper95"])
     if work.unlike is not None:
         quality = quality | work.unlike[rows]
     quality = np.where(valid, quality, np.int16(0))

@@ -42,6 +42,8 @@ class Quality(IntFlag):
     """Blank because the foreground leaves nothing of the column density."""
     INPUT_RANGE = 128
     """Another input than the column density is outside the training set's."""
+    UNCERTAIN = 256
+    """The 95 % interval spans a factor of 100 or more: what is seen there, a compact core most often, has many readings."""
 
 
 REASONS = {
@@ -53,6 +55,7 @@ REASONS = {
     Quality.UNLIKE_TRAINING: "unlike every training patch",
     Quality.FOREGROUND: "blank behind the foreground",
     Quality.INPUT_RANGE: "another input outside the training set",
+    Quality.UNCERTAIN: "95 % interval wider than a factor of 100",
 }
 """Each flag in words."""
 

@@ -11,8 +11,11 @@ from polaris_lab.observations.prediction import REASONS, Quality
 
 Range = tuple[float, float]
 
-TOLD = (Quality.COLUMN_RANGE, Quality.DENSITY_RANGE, Quality.INPUT_RANGE)
+TOLD = (Quality.COLUMN_RANGE, Quality.DENSITY_RANGE, Quality.INPUT_RANGE, Quality.UNCERTAIN)
 """Flags that are said in words."""
+
+WIDE_DEX = 2.0
+"""Width of a 95 % interval [dex] from which a pixel is flagged."""
 
 
 def location_flags(blank: np.ndarray, *, reach: int) -> np.ndarray:
@@ -85,6 +88,19 @@ def density_flags(ranges: Mapping[str, Range], log_density: np.ndarray) -> np.nd
     """Flag the pixels whose predicted log10 density the training set does not hold (int16)."""
     outside = _outside(log_density, ranges.get("density"))
     return np.where(outside, Quality.DENSITY_RANGE, 0).astype(np.int16)
+
+
+def interval_flags(log_lower: np.ndarray, log_upper: np.ndarray) -> np.ndarray:
+    """Flag the pixels whose 95 % interval is so wide that the value says little (int16).
+
+    Examples
+    --------
+    >>> interval_flags(np.array([2.0, 2.0]), np.array([3.0, 4.5])).tolist()
+    [0, 256]
+    """
+    with np.errstate(invalid="ignore"):
+        wide = log_upper - log_lower >= WIDE_DEX
+    return np.where(wide, Quality.UNCERTAIN, 0).astype(np.int16)
 
 
 def input_flags(ranges: Mapping[str, Range], seen: Mapping[str, np.ndarray]) -> np.ndarray | int:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from polaris_lab.config import canonical_json, read_json, write_bytes
 from polaris_lab.observations.features import band_count, feature_names, window_features
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
+    from polaris_lab.training.run import Run
+
+FILE = "coverage.json"
+"""Its name in the folder of a run."""
 
 LARGEST = 512
 """Patches whose features are kept: as many, evenly, of a larger set."""
@@ -38,13 +44,20 @@ FEWEST_CLOUDS = 4
 """Clouds from which on the nearest patch of another cloud counts: patches of one cloud are alike, a map is another."""
 
 
-def training_features(dataset: PatchDataset) -> dict[str, Any]:
+def training_features(
+    dataset: PatchDataset, *, window: int | None = None, rows: np.ndarray | None = None
+) -> dict[str, Any]:
     """Describe the training patches of a dataset, for :func:`~polaris_lab.observations.coverage.compare`.
 
     Parameters
     ----------
     dataset : PatchDataset
         With the array "column_density".
+    window : int, optional
+        Side of the part of each patch, from its middle, that is described, and of the windows that maps are then judged
+        in [pixels]; by default the whole patch.
+    rows : int ndarray, optional
+        Which patches are described; by default those for training.
 
     Returns
     -------
@@ -62,18 +75,26 @@ def training_features(dataset: PatchDataset) -> dict[str, Any]:
             f"dataset: expected patches of 'column_density', got {', '.join(dataset.inputs)}; coverage compares what a "
             "column density map shows"
         )
-    rows = dataset.indices("training")
+    rows = dataset.indices("training") if rows is None else rows
     if len(rows) < SMALLEST:
         raise ValueError(
             f"dataset: expected at least {SMALLEST} training patches to compare a map with, got {len(rows)}; "
             "cut more patches"
         )
-    bands = band_count(dataset.patch_size)
+    size = dataset.patch_size if window is None else window
+    if not 8 <= size <= dataset.patch_size:
+        raise ValueError(
+            f"window: expected 8 to {dataset.patch_size} pixels, the side of a patch, got {size}"
+        )
+    start, bands = (dataset.patch_size - size) // 2, band_count(size)
+    middle = slice(start, start + size)
     kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), LARGEST)).astype(int)]
-    logs = [np.log10(dataset.read("column_density", [row])[0].astype(np.float64)) for row in kept]
+    logs = [
+        np.log10(dataset.read("column_density", [row])[0, middle, middle].astype(np.float64)) for row in kept
+    ]
     values = np.array([window_features(patch, bands) for patch in logs])
     return {
-        "patch_size": dataset.patch_size,
+        "patch_size": size,
         "pixel_size_pc": dataset.pixel_size_pc,
         "names": list(feature_names(bands)),
         "values": values.round(4).tolist(),
@@ -84,6 +105,22 @@ def training_features(dataset: PatchDataset) -> dict[str, Any]:
         ],
         "fingerprint": dataset.fingerprint,
     }
+
+
+def keep_features(run: Run, *, window: int | None = None, rows: np.ndarray | None = None) -> dict[str, Any]:
+    """Write the features of a run's training set into its folder, where predictions find them without the set."""
+    features = training_features(run.dataset(), window=window, rows=rows)
+    write_bytes(Path(run.path) / FILE, canonical_json(features).encode())
+    return features
+
+
+def kept_features(run: Run) -> dict[str, Any] | None:
+    """Return what :func:`keep_features` wrote; None where it was not called, or for another dataset."""
+    path = Path(run.path) / FILE if getattr(run, "path", None) is not None else None
+    if path is None or not path.exists():
+        return None
+    features = read_json(path)
+    return features if features.get("fingerprint") == run.dataset_fingerprint else None
 
 
 @dataclass(frozen=True, eq=False)

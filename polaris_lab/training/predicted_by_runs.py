@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from polaris_lab.quantities import is_logarithmic
 from polaris_lab.training.ensembles import EnsembleModel
 from polaris_lab.training.predicted import LEVELS, Predicted
+from polaris_lab.training.scope import length_ratio
 from polaris_lab.training.symmetric import Symmetric
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from polaris_lab.models import BlueprintModel
     from polaris_lab.models.heads import Head
     from polaris_lab.training.run import Run
+
+LENGTHS = ("beam_fwhm", "depth", "pixel_size")
+"""Inputs that are lengths [pc]."""
 
 BATCH_PIXELS = 2**18
 """Pixels that are predicted at a time."""
@@ -39,7 +43,8 @@ def predict_with_runs(
 ) -> Predicted:
     """Return the mean answer of networks on the CPU; see :func:`polaris_lab.training.predicted.predict`."""
     models = [run.model() for run in runs]
-    inputs = _inputs(models, dataset, rows)
+    ratio = length_ratio(runs[0], dataset.pixel_size_pc)
+    inputs = _inputs(models, dataset, rows, ratio)
     parameters = sum(run.parameters for run in runs)
     if getattr(models[0], "is_generative", False):
         if len(models) > 1 or symmetries:
@@ -58,8 +63,8 @@ def predict_with_runs(
         None if part[0] is None else np.concatenate(part) for part in zip(*parts, strict=True)
     )
     if quantiles is not None:
-        quantiles = dict(zip(LEVELS, np.moveaxis(quantiles, 1, 0), strict=True))
-    return Predicted(density, sigma, quantiles, cpu_seconds=seconds, parameters=parameters)
+        quantiles = dict(zip(LEVELS, np.moveaxis(quantiles * ratio, 1, 0), strict=True))
+    return Predicted(density * ratio, sigma, quantiles, cpu_seconds=seconds, parameters=parameters)
 
 
 def _read(
@@ -94,8 +99,10 @@ def _sampled(
     return Predicted(10 ** logs.mean(axis=0), logs.std(axis=0, ddof=1), samples=10**logs, cpu_seconds=seconds)
 
 
-def _inputs(models: Sequence[BlueprintModel], dataset: PatchDataset, rows: np.ndarray) -> dict[str, Tensor]:
-    """Read what the networks take: log10 of what is logarithmic."""
+def _inputs(
+    models: Sequence[BlueprintModel], dataset: PatchDataset, rows: np.ndarray, ratio: float
+) -> dict[str, Tensor]:
+    """Read what the networks take: log10 of what is logarithmic, lengths as they count them."""
     optional = {name for model in models for name in model.blueprint.optional_inputs}
     inputs = {}
     for name in sorted({name for model in models for name in model.blueprint.inputs}):
@@ -106,6 +113,7 @@ def _inputs(models: Sequence[BlueprintModel], dataset: PatchDataset, rows: np.nd
                 f"dataset: the network needs {name!r}, the dataset carries {', '.join(dataset.inputs)}"
             )
         values = dataset.read(name, rows).astype(np.float64)
+        values = values * ratio if name in LENGTHS else values
         values = np.log10(values) if is_logarithmic(name) else values
         tensor = torch.from_numpy(values.astype(np.float32))
         if tensor.ndim == 1:

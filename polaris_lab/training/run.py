@@ -128,6 +128,13 @@ class Run:
         files.reconcile_if_killed(path)
         return run
 
+    @classmethod
+    def pretrained(cls, name: str = "default") -> Run:
+        """Open a network that is shipped: see :func:`polaris_lab.training.recipes.pretrained`."""
+        from polaris_lab.training.recipes import pretrained
+
+        return pretrained(name)
+
     # -- what it is ----------------------------------------------------------------------------------
 
     @property
@@ -271,7 +278,7 @@ class Run:
         return start(self)
 
     def train(self, *, progress: bool = True, log: Callable[[EpochRecord], object] | None = None) -> Run:
-        """Train to the end, or until :meth:`request_stop`, with a bar that shows losses and the time left.
+        """Train to the end, or until :meth:`request_stop`, with a bar of losses and the time left; return the run itself.
 
         Ctrl-C ends it cleanly: the last finished epoch is kept, and the KeyboardInterrupt says so.
 
@@ -281,11 +288,6 @@ class Run:
             Show the bar.
         log : callable, optional
             Called with each record (:class:`polaris_lab.training.tensorboard.TensorBoardLog`).
-
-        Returns
-        -------
-        Run
-            Itself.
 
         Raises
         ------
@@ -310,9 +312,7 @@ class Run:
     # -- using what it has learned -------------------------------------------------------------------
 
     def model(self) -> BlueprintModel:
-        """Return the network with the weights of its best epoch, on the CPU, in evaluation mode.
-
-        Only the folder is needed, not the dataset.
+        """Return the network with the weights of its best epoch, on the CPU, in evaluation mode; no dataset is needed.
 
         Raises
         ------

@@ -207,3 +207,46 @@ def test_the_help_shows_a_file_that_works(folder, first, capsys):
     assert set(data) <= {field.name for field in dataclasses.fields(command.TrainingFile)}
     settings = dict(data["preset"])
     assert Blueprint.preset(settings.pop("name"), **settings) is not None
+
+
+RECIPE = {
+    "schema": 1,
+    "name": "tiny",
+    "description": "a recipe of seconds",
+    "clouds": {"seed": 5, "groups": [{"kind": "copula", "size": 16, "training": 2, "validation": 1}]},
+    "patches": {"seed": 1, "size": 16, "training": 12, "validation": 8},
+    "preset": {
+        "name": "context_unet", "inputs": ["column_density", "pixel_size", "depth", "beam_fwhm"], "layers": 1,
+        "base_filters": 2, "attention": False, "head": "gaussian",
+    },
+    "training": {"epochs": 1, "batch_size": 4, "input_dropout": 0.5, "device": "cpu"},
+}  # fmt: skip
+
+
+def test_a_recipe_makes_a_run_that_predicts_and_goes_on_where_it_was(tmp_path, capsys):
+    from polaris_lab.observations.training_set import kept_features
+    from polaris_lab.training.recipes import load_recipe
+    from polaris_lab.training.recipes.gas import make_faces
+
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(RECIPE))
+    make_faces(
+        load_recipe(path).clouds, tmp_path / "work" / "clouds", workers=1
+    )  # as if it had been killed then
+    words = ["train", "--recipe", str(path), "--output", str(tmp_path / "work"), "--quiet", "--json"]
+    assert main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
+    run = Run.open(answer["run"])
+    assert run.path == tmp_path / "work" / "tiny"
+    assert answer["state"] == run.state == "finished"
+    assert kept_features(run)["patch_size"] == 16
+    weights = (run.path / "best.safetensors").read_bytes()
+    assert main(words) == 0  # nothing is left to do
+    assert (run.path / "best.safetensors").read_bytes() == weights
+
+
+def test_a_recipe_takes_no_other_choices(folder, capsys):
+    assert main(["train", choices(folder), "--recipe", "default"]) != 0
+    assert "--recipe" in capsys.readouterr().err
+    assert main(["train", "--recipe", "nothing"]) != 0
+    assert "unknown name 'nothing'" in capsys.readouterr().err

@@ -261,3 +261,28 @@ def test_other_things_than_cubes(cube):
         propose_patches(cube, {"patch_size": 16})
     with pytest.raises(ValueError, match="unknown quantity 'max_density'"):
         propose_patches(cube, PatchConfig(patch_size=16)).patches("max_density")
+
+
+def test_cells_behind_are_those_that_patches_project(cube, proposals):
+    """Zeroing the gas behind the training patches empties their column density and that of no validation patch."""
+    training, validation = (proposals.cells_behind(split) for split in ("training", "validation"))
+    assert not (training & validation).any()
+    without = np.where(training, 1e-9, cube.density[...]).astype(np.float32)
+    emptied = project(SimulationCube(without, cell_size=cube.cell_size), axis="z").column_density
+    whole = project(cube, axis="z").column_density
+    rows = proposals.accepted
+    for axis, (row, column), split in zip(rows["line_of_sight"], rows["origin"], rows["split"], strict=True):
+        if axis == "z":
+            window = np.s_[row : row + 16, column : column + 16]
+            share = emptied[window] / whole[window]
+            assert (share < 1e-6).all() if split == "training" else np.allclose(share, 1, rtol=1e-5)
+
+
+def test_a_shuffled_split_shares_gas(cube):
+    shuffled = propose_patches(cube, PatchConfig(patch_size=16, split_by="shuffle"))
+    assert (shuffled.cells_behind("training") & shuffled.cells_behind("validation")).any()
+
+
+def test_cells_behind_refuses_another_split(proposals):
+    with pytest.raises(ValueError, match="split: unknown split 'test'"):
+        proposals.cells_behind("test")

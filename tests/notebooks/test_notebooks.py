@@ -13,6 +13,9 @@ import pytest
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
+LESSONS = [path for path in SOURCES if path.stem != "00_start_here"]  # 00 is a map of the others, no lesson
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+FIGURE = "application/vnd.holoviews_exec.v0+json"
 
 
 def names(path: Path) -> str:
@@ -22,6 +25,21 @@ def names(path: Path) -> str:
 @pytest.fixture(params=SOURCES, ids=names)
 def source(request) -> Path:
     return request.param
+
+
+@pytest.fixture(params=LESSONS, ids=names)
+def lesson(request) -> Path:
+    return request.param
+
+
+def prose(notebook) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def captured(notebook) -> list[list[dict]]:
+    """Return the outputs that each ``interact`` has drawn; errors of its function hide there."""
+    models = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {}).values()
+    return [model["state"]["outputs"] for model in models if model["model_name"] == "OutputModel"]
 
 
 def parameters_cell(notebook) -> nbformat.NotebookNode:
@@ -51,12 +69,18 @@ def test_runs_at_quick_scale_without_a_warning(source):
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}
     )
     client.execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    drawn = [
-        output for output in outputs if "application/vnd.holoviews_exec.v0+json" in output.get("data", {})
-    ]
-    assert len(drawn) >= 3, "the figures did not draw"
-    assert not [output for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    shown = [cell.get("outputs", []) for cell in notebook.cells]
+    drawn = [output for outputs in shown for output in outputs if FIGURE in output.get("data", {})]
+    assert len(drawn) >= 3 or source not in LESSONS, "the figures did not draw"
+    for output in [output for outputs in shown + captured(notebook) for output in outputs]:
+        assert output["output_type"] != "error", output
+        assert output["output_type"] != "stream" or output["name"] != "stderr", output
+    calls = sum(len(re.findall(r"^interact\(", cell.source, re.MULTILINE)) for cell in notebook.cells)
+    assert len(captured(notebook)) == calls
+    for outputs in captured(notebook):
+        assert any(FIGURE in output.get("data", {}) for output in outputs), (
+            "a live demonstration did not draw"
+        )
 
 
 def test_ipynb_is_generated_from_the_source(source):
@@ -73,17 +97,62 @@ def test_ipynb_is_generated_from_the_source(source):
 
 def test_keeps_the_form_of_all_notebooks(source):
     notebook = jupytext.read(source)
-    prose = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    words = "\n".join(prose(notebook))
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     assert len(notebook.cells) <= 25
-    assert notebook.cells[0].source.startswith("# ")
-    assert len(prose) > sum(map(len, code)), "more prose than code"
-    assert "what would break it" in prose.lower()
+    assert notebook.cells[0].source.startswith(f"# {source.stem[:2]} · ")
+    assert len(words) > sum(map(len, code)), "more prose than code"
     assert parameters_cell(notebook)
     for text in code:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 5, f"{node.name} belongs in the library"
+
+
+def test_first_cell_says_what_a_reader_gets_and_gives(lesson):
+    """The question, what one learns and needs, minutes: before the first line of code."""
+    first, second = jupytext.read(lesson).cells[:2]
+    assert second.cell_type == "code"
+    for heading in ("The question.", "You will learn", "You need"):
+        assert f"**{heading}**" in first.source
+    assert re.search(r"\bminutes?\b", first.source, re.IGNORECASE)
+    assert re.search(r"report|section", first.source)
+
+
+def test_teaches(lesson):
+    """A prediction before the figure, an exercise with a folded solution and a self-check, words for the instructor."""
+    notebook = jupytext.read(lesson)
+    words = "\n".join(prose(notebook))
+    place = next(i for i, cell in enumerate(notebook.cells) if "**Predict before you run:**" in cell.source)
+    assert any(cell.cell_type == "code" for cell in notebook.cells[place + 1 :])
+    assert re.search(r"\*\*Exercise.*?<details><summary>Solution</summary>.+?</details>", words, re.DOTALL)
+    assert re.search("self-check", "\n".join(cell.source for cell in notebook.cells), re.IGNORECASE)
+    (instructor,) = re.findall(
+        r"<details><summary>For the instructor</summary>(.+?)</details>", words, re.DOTALL
+    )
+    assert re.search("minutes", instructor)
+    assert re.search("misconception", instructor, re.IGNORECASE)
+    assert words.count("<details>") == words.count("</details>")
+
+
+def test_figures_have_captions(lesson):
+    """Beside every cell that ends in a figure, or in a row of such cells, stands a cell with words in italics."""
+    cells = jupytext.read(lesson).cells
+    for number, cell in enumerate(cells):
+        last = cell.source.rstrip().splitlines()[-1:] or [""]
+        if cell.cell_type == "code" and re.match(r"\(?figures\.", last[0]):
+            before = next(other for other in reversed(cells[:number]) if other.cell_type == "markdown")
+            after = next(other for other in cells[number:] if other.cell_type == "markdown")
+            assert re.search(r"(?<!\*)\*[^*\s][^*]{8,}\*(?!\*)", before.source + after.source), cell.source
+
+
+def test_closes_with_what_was_learned_and_references(lesson):
+    last = jupytext.read(lesson).cells[-1].source
+    assert "## What we learned, and what would break it" in last
+    assert re.search(r"what would break it:?\*", last, re.IGNORECASE)
+    _words, references = last.split("**References.**")
+    assert re.search(r"\[doi:(10\.\S+)\]\(https://doi\.org/\1\)", references)
+    assert not re.search(r"arxiv\.org/abs", references), "a DOI (10.48550/arXiv....) lasts longer"
 
 
 def test_first_code_cell_imports_the_laboratory(source):

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LARGE = {
     # real MHD gas for notebooks and viewers without a download (lab.sample_cloud); never changes, so kept once
     "polaris_lab/clouds/data/mhd_m8_128_late.zarr.zip": 12 * 10**6,
+    "polaris_lab/pretrained/default/best.safetensors": 8 * 2**20,
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

@@ -21,7 +21,7 @@ from widgets.blueprint.words import node_label
 DRAG = "application/x-polaris-block"
 """What is dragged from the palette, to the browser."""
 
-WIDTH, ACROSS, DOWN = 190, 240, 125
+WIDTH, ACROSS, DOWN = 178, 215, 125
 """Width of a node, and the distances between nodes of the automatic layout [px]."""
 
 INPUT = "blueprint_input"

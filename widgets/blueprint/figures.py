@@ -32,12 +32,11 @@ class TilesFigure:
             palette=palette or getattr(palettes, f"{colours}256"), low=0, high=1, nan_color="rgba(0, 0, 0, 0)"
         )
         self._source = ColumnDataSource({"image": [], "tile": [], "dw": [], "dh": []})
-        self.figure = new_figure("", "", "", x_range=(0, 4), y_range=(4, 0), frame=(300, 300))
+        self.figure = new_figure("", "", "", x_range=(0, 4), y_range=(0, 4), frame=(300, 300))
         self.figure.axis.visible = False
         self.figure.grid.visible = False
         image = self.figure.image(
-            "image", x=0, y=0, dw="dw", dh="dh", source=self._source, color_mapper=self._mapper, origin="top_left",
-            anchor="top_left",
+            "image", x=0, y=0, dw="dw", dh="dh", source=self._source, color_mapper=self._mapper, origin="top_left"
         )  # fmt: skip
         self.figure.add_tools(
             HoverTool(renderers=[image], tooltips=[("channel", "@tile"), ("value", "@image")])
@@ -69,7 +68,7 @@ class TilesFigure:
             "dh": [float(rows)],
         }
         self.figure.x_range.update(start=0, end=columns)
-        self.figure.y_range.update(start=rows, end=0)
+        self.figure.y_range.update(start=0, end=rows)
         self.figure.title.text = title
         return len(shown)
 

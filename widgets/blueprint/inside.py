@@ -46,7 +46,7 @@ class Inside:
             pn.pane.Bokeh(self.weights.figure),
         )
         self._curve_words = pmui.Typography("", variant="body2")
-        self._curve = pn.pane.Bokeh(None)
+        self._curve = pn.Column()  # holds the figure, or nothing: a Bokeh pane that was hidden stays so
         self._table = pn.pane.HTML("", stylesheets=[parts.STYLE], **WIDE)
         half = {"styles": {"flex": "1 1 390px", "min-width": "0"}}
         self._figures = pn.FlexBox(
@@ -175,7 +175,7 @@ class Inside:
         from polaris_lab.models.kan.curves import kan_node, learned_curve
         from widgets.kan_curves import learned_curves
 
-        self._curve.visible = False
+        self._curve.objects = []
         block = self._model.blueprint.node(name).block if name in self._model.nodes else ""
         if "kan" not in block:
             self._curve_words.object = ""
@@ -184,12 +184,11 @@ class Inside:
             if kan_node(self._model).name != name:
                 raise ValueError(f"learned_curve: expected the node of single pixels, got {name!r}")
             drawn = learned_curves(learned_curve(self._model), width=330, height=280)
-            self._curve.object = hv.render(drawn, backend="bokeh")
+            self._curve.objects = [pn.pane.Bokeh(hv.render(drawn, backend="bokeh"))]
         except ValueError as error:
             self._curve_words.object = parts.plain(f"No learned curve: {error}.")
             return
         self._curve_words.object = "The law that this node has learned; grey: where it was trained."
-        self._curve.visible = True
 
     def _say(self, severity: str, title: str, words: str) -> None:
         self._words.param.update(severity=severity, title=title, object=parts.plain(words))

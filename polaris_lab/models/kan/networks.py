@@ -29,8 +29,10 @@ class PixelKAN(nn.Module):
         Channels of the input and of the output.
     widths : tuple of int
         Channels of the layers between.
-    basis, grid_size
+    basis : {"radial", "spline"}
         See :class:`polaris_lab.models.kan.KANConv`.
+    grid_size : int
+        Functions of one edge: see there.
 
     Examples
     --------
@@ -84,8 +86,12 @@ class KANUNet(nn.Module):
         normalisation in the place of each block; where there is one, the bottleneck has them too. 0 for none.
     kan_output : bool
         Give the answer by a 1x1 Kolmogorov-Arnold convolution.
-    form, basis, grid_size
+    form : {"full", "bottleneck"}
         Of the convolutions: see :class:`polaris_lab.models.kan.KANConv`.
+    basis : {"radial", "spline"}
+        As there.
+    grid_size : int
+        As there.
 
     Examples
     --------
