@@ -170,6 +170,7 @@ def serve(
     show: bool = False,
     start: bool = True,
     warm: bool | str = True,
+    titles: Mapping[str, str] | None = None,
 ) -> Any:
     """Serve pages in the browser until Ctrl-C, by default to this machine only.
 
@@ -192,6 +193,8 @@ def serve(
     warm : bool or str
         Whether to make each page once before, so that the first visitor does not wait for imports; the name of one
         page makes only that.
+    titles : mapping of name to str, optional
+        What the browser's tab says of each page; "Polaris Lab" of those that are not named.
 
     Returns
     -------
@@ -222,7 +225,7 @@ def serve(
         port=port,
         address=address,
         websocket_origin=sorted(f"{name}:{port}" for name in names) + list(origins),
-        title=None,
+        title={name or "/": (titles or {}).get(name, "Polaris Lab") for name in pages},
         show=False,
         start=False,
         verbose=False,

@@ -222,7 +222,7 @@ class TrainingMonitor(Dashboard):
     def _build(self) -> Any:
         """Put the parts together, once."""
         wide = {"sizing_mode": "stretch_width"}
-        curves = pn.FlexBox(*(_flexible(plot, 300) for plot in self._plots), **wide)
+        curves = pn.FlexBox(*(_flexible(plot, 400) for plot in self._plots), **wide)
         form = (
             []
             if self._form is None

@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         options["patch_size"] = arguments.patch_size
     pages = application.pages(workspace, first=name, path=path, options={name: options})
     application.load()
-    shell.serve(pages, port=arguments.port, show=arguments.open, warm=name)
+    titles = {each: dashboard.title for each, dashboard in application.DASHBOARDS.items()}
+    shell.serve(pages, port=arguments.port, show=arguments.open, warm=name, titles=titles)
     return {"served": str(path or workspace), "dashboard": name or "home"}
 
 

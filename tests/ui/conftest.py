@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -89,17 +90,17 @@ def _note_files(request, seen: Visit) -> None:
         seen.outside.append(request.url)
 
 
-@pytest.fixture
-def start_server(tmp_path) -> Iterator[Callable[..., str]]:
-    """Return a function that starts ``python ARGUMENTS`` as a server and gives the address that it prints."""
-    servers: list[subprocess.Popen] = []
+@contextlib.contextmanager
+def servers(folder: Path) -> Iterator[Callable[..., str]]:
+    """Give a function that starts ``python ARGUMENTS`` as a server, its log in a folder; at the end all stop."""
+    started: list[subprocess.Popen] = []
 
     def start(*arguments: str) -> str:
-        path = tmp_path / f"server-{len(servers)}.log"
+        path = folder / f"server-{len(started)}.log"
         with path.open("w") as log:
             command = [sys.executable, *arguments]
             server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        servers.append(server)
+        started.append(server)
         end = time.monotonic() + 240
         while "http://" not in (text := path.read_text()):
             assert server.poll() is None, f"the server ended: {text}"
@@ -107,13 +108,23 @@ def start_server(tmp_path) -> Iterator[Callable[..., str]]:
             time.sleep(0.1)
         return next(line for line in text.splitlines() if line.startswith("http://"))
 
-    yield start
-    for server in servers:
-        server.terminate()
-        server.wait(timeout=30)
+    try:
+        yield start
+    finally:
+        for server in started:
+            server.terminate()
+            server.wait(timeout=30)
 
 
 @pytest.fixture
-def serve(start_server) -> Callable[[str, Path], str]:
-    """Return a function that runs ``polaris-lab serve NAME PATH`` and gives its address."""
-    return lambda name, path: start_server("-m", "polaris_lab.cli", "serve", name, str(path))
+def start_server(tmp_path) -> Iterator[Callable[..., str]]:
+    """Return a function that starts ``python ARGUMENTS`` as a server and gives the address that it prints."""
+    with servers(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_shared_server(tmp_path_factory) -> Iterator[Callable[..., str]]:
+    """Return such a function for a server that all tests of a module visit: to start one takes long."""
+    with servers(tmp_path_factory.mktemp("servers")) as start:
+        yield start

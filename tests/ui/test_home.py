@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import signal
 import subprocess
@@ -19,9 +20,13 @@ from polaris_lab.clouds import SimulationCube
 from polaris_lab.datasets import PatchDataset
 from polaris_lab.models import Blueprint
 from polaris_lab.training import Run, TrainingConfig
-from widgets import shell
+from widgets import application, shell
 
 pytestmark = pytest.mark.browser
+
+IDLE = "window.Bokeh?.documents?.length > 0 && Bokeh.documents[0].is_idle"
+
+KEPT = re.compile(r"^\d+ patches kept$")
 
 DARK = "() => Bokeh.documents[0].roots().find(root => 'dark_theme' in (root.data ?? {})).data.dark_theme"
 
@@ -98,6 +103,64 @@ def test_from_the_home_page_to_a_dashboard_and_back(visit, start_server, made):
     page.wait_for_timeout(700)
     visit.screenshot("home_telephone")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def _open(page, url: str, purpose: str) -> float:
+    """Open a page by its address, wait until the browser has built it, and return the time that took [s]."""
+    began = time.monotonic()
+    page.goto(url, wait_until="commit")
+    page.get_by_text(purpose, exact=True).wait_for()
+    page.wait_for_function(IDLE)
+    return time.monotonic() - began
+
+
+def _purpose(name: str) -> str:
+    """Return the sentence that a dashboard's page says of itself."""
+    return importlib.import_module(f"widgets.{application.DASHBOARDS[name].module}").PURPOSE
+
+
+def test_each_card_of_the_home_page_leads_to_its_dashboard(visit, start_server, made):
+    page = visit.page
+    url = start_server("-m", "polaris_lab.cli", "serve", "--workspace", str(made))
+    page.goto(url, wait_until="commit")
+    for name, dashboard in application.DASHBOARDS.items():
+        page.get_by_role("link", name=dashboard.purpose).click()
+        page.get_by_text(_purpose(name), exact=True).wait_for()
+        assert page.url.split("?")[0] == url + name
+        assert page.title() == dashboard.title
+        assert page.locator("nav a[aria-current]").inner_text() == dashboard.title
+        page.get_by_role("navigation").get_by_role("link", name="Home").click()
+
+
+@pytest.mark.slow
+def test_first_pictures_come_in_time(visit, start_server, made):
+    """Measured until the browser has built everything; the goals are 10 s cold and 5 s warm on a quiet machine."""
+    url = start_server("-m", "polaris_lab.cli", "serve", "--workspace", str(made))
+    for name, dashboard in application.DASHBOARDS.items():
+        cold, warm = (_open(visit.page, url + name, _purpose(name)) for _ in range(2))
+        print(f"{dashboard.title}: built {cold:.1f} s cold, {warm:.1f} s warm")
+        visit.screenshot(f"home_to_{name}")
+        assert warm < 60
+
+
+def test_two_visitors_do_not_see_each_others_state(visit, browser, start_server, made):
+    page = visit.page
+    url = start_server("-m", "polaris_lab.cli", "serve", "inspector", "--workspace", str(made)).rstrip("/")
+    _open(page, url, _purpose("inspector"))
+    kept = page.get_by_text(KEPT).inner_text()
+    other = browser.new_context()
+    other.set_default_timeout(60_000)
+    second = other.new_page()
+    second.on("pageerror", lambda error: visit.errors.append(str(error)))
+    _open(second, url, _purpose("inspector"))
+    slider = second.get_by_role("slider", name=re.compile("^B:"))
+    slider.focus()
+    second.keyboard.press("End")
+    second.wait_for_url(re.compile("offset=5"))
+    second.get_by_text(kept, exact=True).wait_for(state="detached")
+    assert page.get_by_text(KEPT).inner_text() == kept
+    assert "offset=5" not in page.url
+    other.close()
 
 
 def test_an_empty_workspace_says_what_to_do(visit, start_server, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,12 @@ POINTS = """() => Object.values(Bokeh.documents[0]._all_models ? Object.fromEntr
   .map(model => model.data.epoch.length)[0] ?? -1"""
 
 
-@pytest.fixture
-def workspace(tmp_path) -> Path:
-    """Return a folder with a run of more epochs than the test waits for."""
+IDLE = "window.Bokeh?.documents?.length > 0 && Bokeh.documents[0].is_idle"
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory) -> Path:
+    """Return a run of more epochs than the tests wait for."""
     rng = np.random.default_rng(0)
     noise = ndimage.gaussian_filter(rng.normal(size=(40, 32, 32)), (0, 2, 2), mode="wrap")
     column = 21.5 + 0.4 * noise / noise.std()
@@ -38,8 +42,30 @@ def workspace(tmp_path) -> Path:
     )
     blueprint = Blueprint.unet(layers=2, base_filters=8, attention=False, reference_scale=2.0)
     config = TrainingConfig(epochs=400, batch_size=4, seed=1, device="cpu")
-    Run.create(tmp_path / "work" / "unet_small", blueprint, dataset, config)
-    return tmp_path / "work"
+    path = tmp_path_factory.mktemp("untrained") / "unet_small"
+    Run.create(path, blueprint, dataset, config)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(start_shared_server, tmp_path_factory) -> tuple[str, Path]:
+    """Return the address of a server, and the folder that it serves."""
+    root = tmp_path_factory.mktemp("lab")
+    return start_shared_server("-m", "polaris_lab.cli", "serve", "training", "--workspace", str(root)), root
+
+
+@pytest.fixture
+def workspace(server, untrained, request) -> Path:
+    """Return a folder of this test's own with the run."""
+    folder = server[1] / request.node.name
+    shutil.copytree(untrained, folder / "unet_small")
+    return folder
+
+
+@pytest.fixture
+def url(server, workspace) -> str:
+    """Return the address of the page of that folder."""
+    return f"{server[0]}?path={workspace.name}"
 
 
 def epochs_shown(page) -> int:
@@ -52,15 +78,17 @@ def wait_for_epochs(page, count: int) -> None:
     page.get_by_text(re.compile(rf"^({'|'.join(str(n) for n in range(count, 401))}) of 400$")).wait_for()
 
 
-def test_start_watch_cancel_reload_resume(visit, serve, workspace):
+def test_start_watch_cancel_reload_resume(visit, url, workspace):
     page = visit.page
-    url = serve("training", workspace)
+    began = time.monotonic()
     page.goto(url, wait_until="commit")
-    start = page.get_by_role("button", name="Start")
+    start = page.get_by_role("button", name="Start", exact=True)
     start.wait_for()
     page.get_by_text("unet_small: ready").wait_for()
     assert page.get_by_role("button", name="Stop").is_disabled()
     page.get_by_text("The curves appear here").wait_for()
+    page.wait_for_function(IDLE)
+    print(f"training monitor, first picture: {time.monotonic() - began:.1f} s")
     visit.screenshot("training_monitor_ready")
 
     start.click()
@@ -93,7 +121,7 @@ def test_start_watch_cancel_reload_resume(visit, serve, workspace):
     assert page.get_by_role("button", name="Resume").is_enabled()
 
 
-def test_choose_copy_lose_and_find_runs(visit, serve, workspace):
+def test_choose_copy_lose_and_find_runs(visit, url, workspace):
     page = visit.page
     shutil.copytree(workspace / "unet_small", workspace / "unet_second")
     history = [
@@ -105,7 +133,7 @@ def test_choose_copy_lose_and_find_runs(visit, serve, workspace):
     lines = "".join(json.dumps(line) + "\n" for line in history)
     (workspace / "unet_second" / "history.jsonl").write_text(lines)
 
-    page.goto(serve("training", workspace) + "?run=unet_small", wait_until="commit")
+    page.goto(f"{url}&run=unet_small", wait_until="commit")
     page.get_by_text("unet_small: ready").wait_for()  # the run that the address names, not the newest
     page.get_by_role("combobox").first.click()
     page.get_by_role("menuitem", name="unet_second").click()
@@ -137,23 +165,23 @@ def test_choose_copy_lose_and_find_runs(visit, serve, workspace):
     page.wait_for_timeout(1000)
     visit.screenshot("training_monitor_dark")
 
-    shutil.move(workspace / "unet_second", workspace.parent / "elsewhere")
+    shutil.move(workspace / "unet_second", workspace.parent.parent / "elsewhere")
     page.get_by_text("unet_second: missing").wait_for()
     assert page.get_by_text("moved or deleted").is_visible()
-    shutil.move(workspace.parent / "elsewhere", workspace / "unet_second")
+    shutil.move(workspace.parent.parent / "elsewhere", workspace / "unet_second")
     page.get_by_text("unet_second: stopped").wait_for()
 
 
-def test_two_pages_of_one_run_and_a_telephone(visit, serve, workspace):
+def test_two_pages_of_one_run_and_a_telephone(visit, url):
     """Both pages tell the same; on a narrow one the side bar does not lie over the buttons."""
-    page, url = visit.page, serve("training", workspace)
+    page = visit.page
     page.goto(url, wait_until="commit")
     page.get_by_text("unet_small: ready").wait_for()
     small = page.context.new_page()
     small.set_viewport_size({"width": 390, "height": 844})
     small.goto(url, wait_until="commit")
     small.get_by_text("unet_small: ready").wait_for()
-    small.get_by_role("button", name="Start").click()
+    small.get_by_role("button", name="Start", exact=True).click()
     page.get_by_text("unet_small: running").wait_for()
     wait_for_epochs(page, 1)
     assert small.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -162,14 +190,14 @@ def test_two_pages_of_one_run_and_a_telephone(visit, serve, workspace):
     small.close()
 
 
-def test_a_page_opened_too_early_follows_and_then_keeps_quiet(visit, serve, workspace):
+def test_a_page_opened_too_early_follows_and_then_keeps_quiet(visit, url, workspace):
     """A change while the browser still builds the page is shown; without a change nothing is sent."""
     page, frames = visit.page, []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
     run = workspace / "unet_small"
-    aside = shutil.move(run, workspace.parent / "aside")
-    page.goto(serve("training", workspace), wait_until="commit")
-    page.get_by_text("work: no run yet").wait_for()
+    aside = shutil.move(run, workspace.parent.parent / "aside")
+    page.goto(url, wait_until="commit")
+    page.get_by_text(f"{workspace.name}: no run yet").wait_for()
     assert page.get_by_text("polaris-lab demo").is_visible()
     visit.screenshot("training_monitor_empty")
     shutil.move(aside, run)

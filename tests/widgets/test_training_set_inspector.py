@@ -4,9 +4,11 @@ import threading
 import time
 
 import numpy as np
+import panel as pn
 import pytest
 from astropy import units as u
 from bokeh.models import Plot
+from panel.io.location import Location
 from scipy import ndimage
 
 import polaris_lab as lab
@@ -281,6 +283,27 @@ def test_a_page_of_a_cloud_without_room_for_any_says_so():
     alert = page.main[-1]
     assert alert.title == "No room for a patch"
     assert "Serve a larger cloud" in alert.object
+
+
+def test_the_cubes_of_the_workspace_are_on_offer_and_open_at_their_own_address(cube, tmp_path, monkeypatch):
+    (tmp_path / "a b").mkdir()
+    cube.save(tmp_path / "a b" / "fog.zarr")
+    location = Location()
+    monkeypatch.setattr(type(pn.state), "location", location)
+    choice = inspector_clouds.choice(tmp_path)
+    assert choice.field.options == ["a b/fog.zarr"]
+    choice.choose("a b/fog.zarr")
+    assert (location.search, location.reload) == ("?path=a%20b/fog.zarr", True)
+    with pytest.raises(ValueError, match="inside the workspace"):
+        choice.choose("../fog.zarr")
+
+
+def test_a_page_that_refuses_a_file_offers_the_others(cube, tmp_path):
+    cube.save(tmp_path / "fog.zarr")
+    (tmp_path / "bad.npy").write_text("no cube")
+    page = training_set_inspector.app("bad.npy", workspace_folder=tmp_path)
+    assert page.main[-1].title == "This cannot be opened as a cloud"
+    assert page.sidebar[0][0].options == ["bad.npy", "fog.zarr"]
 
 
 def test_a_cell_of_a_notebook_holds_sliders_and_figures(inspector):
