@@ -26,9 +26,10 @@ from polaris_lab.datasets import PatchDataset
 from polaris_lab.training import predict, residuals_by_density, spatial_error
 from widgets import ResidualExplorer, TrainingMonitor, figures
 
-# %% quick={"epochs": 2} tags=["parameters"]
+# %% quick={"epochs": 2, "explore": false} tags=["parameters"]
 folder = "classroom/way"  # a training set and a run: what `polaris-lab demo --output FOLDER` makes
 epochs = 10  # of the two short trainings
+explore = True  # show the residual explorer at the end: 20 s of computing, large in the saved notebook
 seed = 0  # names their first weights and the order of their patches
 
 # %% [markdown]
@@ -214,7 +215,7 @@ figures.accuracy_with_spread(both)
 # Mark a region of the plane of true and predicted density, and see which pixels of the maps it is. Which gas forms the lower right edge?
 
 # %%
-ResidualExplorer(run)
+ResidualExplorer(run) if explore else None
 
 # %% [markdown]
 # ## Exercise

@@ -99,7 +99,7 @@ knet = pd.DataFrame([[.845, .853, .854, .857, .869, .847], [.837, .826, .854, .8
                      [.775, .792, .828, .797, .818, .844], [.776, .786, .746, .785, .791, np.nan]], **names)  # fmt: skip
 print("report, mean accuracy by layers:", report.mean(axis=1).round(3).to_dict())
 print("report, mean accuracy by filters:", report.mean().round(3).to_dict())
-change = (knet - report).stack()
+change = (knet - report).stack().dropna()
 error = change.std() / np.sqrt(len(change))
 print(f"report, K-Net minus U-Net: {change.mean():.3f} ± {error:.3f}, over {len(change)} pairs of cells")
 
