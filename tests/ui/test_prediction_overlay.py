@@ -80,7 +80,9 @@ def workspace(tmp_path):
 
 
 def choose(page, name: str) -> None:
-    field = page.get_by_role("combobox", name="Map (or prediction) to open")  # its open list has the same label
+    field = page.get_by_role(
+        "combobox", name="Map (or prediction) to open"
+    )  # its open list has the same label
     field.fill(name)
     field.press("Enter")
 
