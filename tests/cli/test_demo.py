@@ -100,13 +100,13 @@ def test_the_next_commands_can_be_typed_as_they_stand(tmp_path, monkeypatch, kno
     assert program_name() == ("polaris-lab" if known else str(Path("bin") / "polaris-lab"))
 
 
-def test_predict_without_a_run_names_the_remedy(demo_folder, tmp_path, monkeypatch, capsys):
+def test_predict_without_a_run_takes_the_network_of_the_package(demo_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    status = main(
-        ["predict", str(demo_folder / "observation.fits"), "--distance", "300 pc", "--species", "H2"]
-    )
-    assert status == 1
-    assert "--run" in capsys.readouterr().err
+    output = tmp_path / "density.fits"
+    words = ["predict", str(demo_folder / "observation.fits"), "--distance", "300 pc", "--species", "H2"]
+    assert main([*words, "--output", str(output), "--quiet"]) == 0
+    header = fits.getheader(output, "DENSITY")
+    assert header["RUNFP"] == lab.pretrained().fingerprint
 
 
 def test_predict_keeps_an_existing_file(demo_folder, tmp_path, capsys):

@@ -79,9 +79,9 @@ def test_look_tap_play_solve_and_compare(visit, start_server, workspace):
     page.get_by_text("add_noise").wait_for()
     print(f"emission explorer: noise slider to picture {1e3 * (time.monotonic() - begin):.0f} ms")
     before = velocity.input_value()
-    page.get_by_role("button", name="play", exact=True).click()
+    page.get_by_role("button", name="Play", exact=True).click()
     expect(velocity).not_to_have_value(before)
-    page.get_by_role("button", name="pause", exact=True).click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     page.get_by_role("button", name="ARCSEC").or_(page.get_by_role("button", name="arcsec")).first.click()
     page.get_by_text(re.compile("^Cursor at x = .* arcsec")).wait_for()
     page.get_by_role("button", name="X", exact=True).or_(

@@ -187,7 +187,7 @@ class ChannelStrip:
         )
         self.figure.text(
             "x", "y", "text", source=self._source, x_offset=6, y_offset=-4, text_baseline="bottom", text_color="white",
-            text_font_size="10pt", text_outline_color="black",
+            text_font_size="10pt", background_fill_color="black", background_fill_alpha=0.55,
         )  # fmt: skip
         self._chosen = ColumnDataSource({"x": [], "y": []})
         self.figure.rect(
