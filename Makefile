@@ -11,13 +11,13 @@ JOBS ?= 2
 SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --benchmark-disable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-slow bench bench-accuracy notebooks lint clean system-test-packages
+.PHONY: help setup demo lab test test-browser test-slow bench bench-accuracy notebooks lint clean system-test-packages
 
 help:  ## say what there is
 	@echo "make setup      create $(VENV) with the laboratory in it"
 	@echo "make demo       the whole way in a few minutes: clouds, training set, network, density map, report"
 	@echo "make lab        open the notebooks in JupyterLab"
-	@echo "make test       the tests (at most 15 minutes); make test-slow for the long ones"
+	@echo "make test       the tests (at most 15 minutes); make test-browser the dashboards in Chromium (as long); make test-slow for the long ones"
 	@echo "make bench      the benchmarks, each against a plain reference timed in the same run"
 	@echo "make bench-accuracy  judge the shipped network on clouds that it never saw (about half an hour)"
 	@echo "make notebooks  write notebooks/*.ipynb anew from their .py sources"
@@ -66,7 +66,11 @@ system-test-packages:
 	  else echo "the browser tests need Debian's$$missing (apt-get install$$missing); without them those tests are skipped"; fi; fi
 
 test: $(VENV)/.ok-test system-test-packages lint
-	OMP_NUM_THREADS=1 $(PYTEST) $(SIDE_BY_SIDE) -m "not slow" --ignore=tests/benchmarks
+	OMP_NUM_THREADS=1 $(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not browser" --ignore=tests/benchmarks
+
+# The dashboards as a person meets them, one page at a time: two at once would wait for each other.
+test-browser: $(VENV)/.ok-test system-test-packages
+	OMP_NUM_THREADS=1 $(PYTEST) --benchmark-disable -m "browser and not slow" tests/ui
 
 test-slow: $(VENV)/.ok-test system-test-packages
 	OMP_NUM_THREADS=1 $(PYTEST) $(SIDE_BY_SIDE) -m slow --ignore=tests/benchmarks

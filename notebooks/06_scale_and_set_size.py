@@ -19,6 +19,8 @@ from pathlib import Path
 import pandas as pd
 from astropy import units as u
 
+from IPython.display import display
+
 import polaris_lab as lab
 from polaris_lab.cli.study import from_file
 from polaris_lab.datasets import PatchDataset
@@ -147,7 +149,7 @@ if "set_size" in found:
         figures.training_set_size(found["set_size"], metric=name, width=330)
         for name in ("accuracy_within_0.3_dex", "rmse_dex")
     ]
-    display(curves[0] + curves[1])  # noqa: F821 (a name of every notebook)
+    display(curves[0] + curves[1])
 
 # %% [markdown]
 # *The counterpart of the report's figure 22, with scatter over seeds and subsets.* The report: 0.72, 0.77, 0.79, 0.77, 0.81 for 7, 19, 39, 59 and 79 images; some +0.03 a doubling. Our network starts from the power law, so even

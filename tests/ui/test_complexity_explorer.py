@@ -70,7 +70,7 @@ def test_look_choose_launch_and_open_a_run(visit, start_server, workspace, capsy
         page.get_by_role("menuitem", name="layers = 1, base_filters = 4")
     ).click()
     page.get_by_text(re.compile(r"^layers = 1, base_filters = 4$")).last.wait_for()
-    assert "cell=1" in page.url
+    page.wait_for_url(re.compile("cell=1"))
 
     page.get_by_role("button", name="Launch missing cells").click()
     page.get_by_text("8 of 8 cells and seeds done").wait_for(timeout=180_000)
@@ -89,4 +89,4 @@ def test_look_choose_launch_and_open_a_run(visit, start_server, workspace, capsy
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("link", name="residuals").first.click()
     page.get_by_text(re.compile(r"4 validation patches, [\d,]+ pixels: RMSE")).wait_for()
-    assert "path=studies" in page.url
+    page.wait_for_url(re.compile("path=studies"))

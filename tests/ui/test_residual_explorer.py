@@ -83,6 +83,7 @@ def test_look_choose_compare_and_lose_a_run(visit, start_server, workspace, caps
         page.get_by_label(name).fill(value)
         page.get_by_label(name).press("Enter")
     page.get_by_text("no pixel in this region").first.wait_for()
+    page.wait_for_url(re.compile("true_high=9.5"))  # both fields have arrived
     page.get_by_role("button", name="Clear").click()
     page.get_by_text("Draw a box on the correlation, or fill in").wait_for()
 
@@ -116,8 +117,8 @@ def test_look_choose_compare_and_lose_a_run(visit, start_server, workspace, caps
     assert page.get_by_text("What is seen was computed before").is_visible()
     page.set_viewport_size({"width": 420, "height": 2000})
     page.goto(url + "?path=stated&correction=isotonic", wait_until="commit")
-    page.get_by_text(READY).first.wait_for()
     page.get_by_text("Before and after the correction").wait_for()
+    page.get_by_text(READY).first.wait_for()
     page.wait_for_timeout(1500)
     visit.screenshot("residual_explorer_telephone")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
