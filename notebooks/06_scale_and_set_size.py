@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pandas as pd
 from astropy import units as u
-
 from IPython.display import display
 
 import polaris_lab as lab
