@@ -212,7 +212,6 @@ def test_the_browser_s_picture_is_the_projector_s(visit, workspace, tmp_path):
     visit.screenshot("volume_viewer_bare")
 
 
-@pytest.mark.xfail(reason="the page does not hear yet that the browser has no WebGL2", strict=False)
 def test_without_webgl2_the_server_draws(visit, start_server, workspace):
     page = visit.page
     page.add_init_script(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import panel as pn
 
 from widgets.volume import scene as volume_scene
 from widgets.volume import server as volume_server
@@ -13,6 +16,10 @@ from widgets.volume.projector import Scene
 from widgets.volume.ray_marcher import VolumeCanvas
 
 PLACES = ("depth", "row", "column")
+
+
+WAIT_MS = 300
+"""Time between two looks at whether the browser has built the page [ms]."""
 
 
 class Picture:
@@ -137,10 +144,13 @@ class Picture:
         """Draw on the server where the browser cannot."""
         if event.new:
             self._fallback = volume_words.no_webgl(event.new)
-            self._viewer.draw()
+            _later(self._viewer.draw)
 
     def _answer(self, event: Any) -> None:
         """Draw the frame that the browser waits for; whatever happens, it hears of it."""
+        if not pn.state.loaded:
+            _later(lambda: self._answer(event))
+            return
         asked, viewer, frame = event.new, self._viewer, b""
         if self._scene is None or not asked:
             return
@@ -158,3 +168,11 @@ class Picture:
             )
         finally:
             self.canvas.param.update(frame=frame, answered=int(asked["number"]))
+
+
+def _later(action: Callable[[], Any]) -> None:
+    """Do something when the browser has built the page: what is sent before gets lost."""
+    if pn.state.loaded:
+        action()
+        return
+    pn.state.add_periodic_callback(lambda: _later(action), period=WAIT_MS, count=1)
