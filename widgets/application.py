@@ -140,9 +140,10 @@ def pages(
 
 
 def load() -> None:
-    """Load the modules of all dashboards, so that no visitor waits for it."""
-    for dashboard in DASHBOARDS.values():
-        importlib.import_module(f"{__package__}.{dashboard.module}")
+    """Load the modules of all dashboards, and let them prepare what takes long, so that no visitor waits for it."""
+    modules = [importlib.import_module(f"{__package__}.{d.module}") for d in DASHBOARDS.values()]
+    for module in modules:
+        getattr(module, "prepare", lambda: None)()
 
 
 def _maker(name: str, workspace: Path, path: str | None, options: Mapping[str, Any]) -> Callable[[], Any]:

@@ -366,6 +366,13 @@ class EmissionExplorer(EmissionChoices, Dashboard):
         return self._view
 
 
+def prepare() -> None:
+    """Solve the line that a page shows first, in a thread: no visitor waits for the solver to be compiled."""
+    source = emission_files.sample()
+    choices = EmissionExplorer(begin=False).choices()
+    emission_job.SynthesisJob(source.cube, choices, key=source.key).start()
+
+
 def app(path: str | None = None, *, workspace_folder: str | Path = ".", observed: str | None = None) -> Any:
     """Return the page of one visitor.
 
@@ -387,7 +394,7 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", observed
     page = shell.page(
         TITLE,
         [explorer.controls, where, pmui.Markdown(emission_words.HELP)],
-        [explorer.main],
+        shell.in_turn(explorer.main, 7),
         purpose=PURPOSE,
     )
     if pn.state.location is not None:

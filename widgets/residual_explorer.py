@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ SYNCED = {
 """Parameters that stand in the page's address, and their names there."""
 
 _SIZES = {"styles": {"flex": "1 1 330px", "min-width": "0"}}
+_QUARTER = {"styles": {"flex": "1 1 240px", "min-width": "0"}}
 
 
 class ResidualExplorer(Dashboard):
@@ -106,8 +108,7 @@ class ResidualExplorer(Dashboard):
             )
             for colour in RUN_COLOURS
         ]
-        self._accuracy = AccuracyFigure()
-        self._calibration, self._before_after = CalibrationView(), BeforeAfterView()
+        self._accuracy, self._before_after = AccuracyFigure(), BeforeAfterView()
         self._make_parts()
         self.controls = residual_controls.make_controls(self, workspace_folder)
         self.main = self._make_main()
@@ -220,15 +221,13 @@ class ResidualExplorer(Dashboard):
         """Draw all that is known."""
         judged = [side.judged for side in self.shown]
         self._show_page()
-        for number, side in enumerate(self.sides):
-            for box in self._boxes[number]:
-                box.visible = side.judged is not None
+        for side, boxes in zip(self.sides, self._boxes, strict=True):
+            _show_boxes(side, boxes)
         if judged:
             self._number.end = max(len(one) for one in judged) - 1
             for side in self.shown:
                 side.show(self.by, self.region)
             self._accuracy.show(judged)
-            self._calibration.show(judged)
             self._before_after.show(judged, self.by)
             self._scores.object = (
                 residual_words.comparison(judged)
@@ -277,14 +276,27 @@ class ResidualExplorer(Dashboard):
 
     @param.depends("page", watch=True)
     def _show_page(self) -> None:
-        self._seen.visible = bool(self.shown) and self.page == "residuals"
+        residuals = bool(self.shown) and self.page == "residuals"
+        self._seen.visible = self._more.visible = residuals
         self._calibrated.visible = bool(self.shown) and self.page == "calibration"
+        if self._calibrated.visible:
+            self._calibration.show([side.judged for side in self.shown])
+            if not len(self._calibrated):
+                self._calibrated.append(self._calibration.view)
         self._told()
 
     def _told(self) -> None:
         """Show the lines of Python; in a notebook, send what changed."""
         self._lines.show(self.code())
-        pn.io.push_notebook(*self._panes)  # does nothing on a served page
+        shown = [pane for side in self.shown for pane in side.panes.values()]
+        panes = [pane for each in shown for pane in (each if isinstance(each, list) else [each])]
+        panes += [self._accuracy_pane, *self._before_after.panes]
+        panes += self._calibration.panes if self.page == "calibration" else []
+        pn.io.push_notebook(*panes)  # does nothing on a served page
+
+    @cached_property
+    def _calibration(self) -> CalibrationView:
+        return CalibrationView()
 
     def _make_parts(self) -> None:
         """Make what is shown, once."""
@@ -303,31 +315,26 @@ class ResidualExplorer(Dashboard):
         self._clear.on_click(lambda _event: self.choose(None))
         self._lines = parts.CodeLines("")
         self._accuracy_pane = pn.pane.Bokeh(self._accuracy.figure, sizing_mode="stretch_width")
-        self._panes = [
-            self._accuracy_pane,
-            *(pane for side in self.sides for pane in (*side.panes.values(), *side.map_panes)),
-            *self._calibration.panes,
-            *self._before_after.panes,
-        ]
 
     def _make_main(self) -> Any:
         """Return everything but the choices."""
         wide = {"sizing_mode": "stretch_width"}
         columns = [
-            {name: pn.Column(pane, **_SIZES) for name, pane in side.panes.items()} for side in self.sides
+            {name: pn.Column(visible=False, **_SIZES) for name in ("correlation", "violins", "errors")}
+            for _ in self.sides
         ]
-        quarter = {"styles": {"flex": "1 1 240px", "min-width": "0"}}
-        maps = [
-            pn.FlexBox(*(pn.Column(pane, **quarter) for pane in side.map_panes), **wide)
-            for side in self.sides
-        ]
-        self._boxes = [[*column.values(), row] for column, row in zip(columns, maps, strict=True)]
+        maps = [pn.FlexBox(visible=False, **wide) for _ in self.sides]
+        self._boxes = [{**column, "maps": row} for column, row in zip(columns, maps, strict=True)]
         self._seen = pmui.Column(
             pn.FlexBox(*(column["correlation"] for column in columns), **wide),
             pn.FlexBox(*residual_controls.region_fields(self), self._clear, **wide),
             self._region_words,
             pn.FlexBox(self._number, self._next, self._where, **wide),
             *maps,
+            visible=False,
+            **wide,
+        )
+        self._more = pmui.Column(
             pn.FlexBox(*(column["errors"] for column in columns), **wide),
             pn.FlexBox(
                 *(column["violins"] for column in columns), pn.Column(self._accuracy_pane, **_SIZES), **wide
@@ -339,10 +346,11 @@ class ResidualExplorer(Dashboard):
             visible=False,
             **wide,
         )
-        self._calibrated = pmui.Column(self._calibration.view, visible=False, **wide)
+        self._calibrated = pn.Column(visible=False, **wide)
         return pmui.Column(
             *(side.head for side in self.sides),
             self._seen,
+            self._more,
             self._calibrated,
             pmui.Typography("The same in Python", variant="body2"),
             self._lines.view,
@@ -351,6 +359,15 @@ class ResidualExplorer(Dashboard):
 
     def __panel__(self) -> Any:
         return self._view
+
+
+def _show_boxes(side: RunSide, boxes: dict[str, Any]) -> None:
+    """Show the figures of a run where it has a result; the browser builds none before."""
+    for name, box in boxes.items():
+        if side.judged is not None and not len(box):
+            pane = side.panes[name]
+            box[:] = [pn.Column(one, **_QUARTER) for one in pane] if name == "maps" else [pane]
+        box.visible = side.judged is not None
 
 
 def app(path: str | None = None, *, workspace_folder: str | Path = ".", **options: Any) -> Any:
@@ -374,7 +391,7 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
     page = shell.page(
         TITLE,
         [explorer.controls, where, pmui.Markdown(residual_words.HELP)],
-        [explorer.main],
+        shell.in_turn(explorer.main, 3),
         purpose=PURPOSE,
     )
     if pn.state.location is not None:

@@ -77,7 +77,7 @@ class TrainingMonitor(Dashboard):
             self._form = training_form.TrainingForm(workspace_folder, on_made=self._made, dataset=dataset)
         self.on_made: Callable[[Path], Any] | None = None
         self._make_parts()
-        self._view = self._build()
+        self.main = self._view = self._build()
         self._watch_runs()
 
     # -- derived -------------------------------------------------------------------------------------
@@ -299,7 +299,9 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".") -> Any:
         *_choices(folder, monitor, shown),
         pmui.Typography(monitor_words.where(folder), variant="body2"),
     ]
-    page = shell.page(TITLE, [*sidebar, pmui.Markdown(monitor_words.HELP)], [monitor], purpose=PURPOSE)
+    page = shell.page(
+        TITLE, [*sidebar, pmui.Markdown(monitor_words.HELP)], shell.in_turn(monitor.main, 8), purpose=PURPOSE
+    )
     if pn.state.location is not None:
         pn.state.location.sync(monitor, ["smoothing"])
     monitor.watch()

@@ -376,7 +376,7 @@ def app(
     page = shell.page(
         TITLE,
         [choice, inspector.controls, where, pmui.Markdown(inspector_words.HELP)],
-        [inspector.main],
+        shell.in_turn(inspector.main, 4),
         purpose=PURPOSE,
     )
     if pn.state.location is not None:

@@ -95,9 +95,6 @@ def pick(page, name: str):
     return item
 
 
-@pytest.mark.xfail(
-    reason="the mouse does not take hold of every wire while the drawing still moves", strict=False
-)
 def test_draw_train_and_look_inside(visit, address, workspace, capsys):
     page = visit.page
     page.on("dialog", lambda dialog: dialog.accept())  # unsaved changes: the browser asks

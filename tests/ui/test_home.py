@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,22 @@ from widgets import application, shell
 pytestmark = pytest.mark.browser
 
 IDLE = "window.Bokeh?.documents?.length > 0 && Bokeh.documents[0].is_idle"
+
+PICTURE = """() => {
+  const parts = root => [...root.querySelectorAll("*")].flatMap(
+    each => [each, ...(each.shadowRoot ? parts(each.shadowRoot) : [])])
+  return parts(document).some(each => {
+    const box = each.getBoundingClientRect()
+    if (box.width < 60 || box.height < 40 || box.top > innerHeight) return false
+    if (each.classList.contains("react-flow__node")) return true
+    if (each.tagName != "CANVAS") return false
+    const pen = each.getContext("2d")
+    if (!pen) return true  // drawn by WebGL
+    const colours = new Set(new Uint32Array(pen.getImageData(0, 0, each.width, each.height).data.buffer))
+    return colours.size > 8
+  })
+}"""
+"""Whether something is drawn where a person sees it: a figure with more than a few colours, a volume, a network."""
 
 KEPT = re.compile(r"^\d+ patches kept$")
 
@@ -133,14 +150,31 @@ def test_each_card_of_the_home_page_leads_to_its_dashboard(visit, start_server, 
 
 
 @pytest.mark.slow
-def test_first_pictures_come_in_time(visit, start_server, made):
-    """Measured until the browser has built everything; the goals are 10 s cold and 5 s warm on a quiet machine."""
-    url = start_server("-m", "polaris_lab.cli", "serve", "--workspace", str(made))
+def test_first_pictures_come_in_time(browser, start_server, tmp_path, capsys):
+    """The first of a server's visitors and the second, each with an empty browser; the goals are 10 s and 5 s."""
+    classroom = Path(__file__).parents[2] / "notebooks" / "classroom"
+    workspace = shutil.copytree(classroom, tmp_path / "classroom")
+    url = start_server("-m", "polaris_lab.cli", "serve", "--workspace", str(workspace))
     for name, dashboard in application.DASHBOARDS.items():
-        cold, warm = (_open(visit.page, url + name, _purpose(name)) for _ in range(2))
-        print(f"{dashboard.title}: built {cold:.1f} s cold, {warm:.1f} s warm")
-        visit.screenshot(f"home_to_{name}")
-        assert warm < 60
+        cold, warm = (_first_picture(browser, url + name) for _ in range(2))
+        with capsys.disabled():
+            print(f"\n  {dashboard.title}: first picture {cold:.1f} s cold, {warm:.1f} s warm", end="")
+        assert cold < 30  # thrice the goals: the machine of a test may be busy
+        assert warm < 15
+
+
+def _first_picture(browser, url: str) -> float:
+    """Open a page in a browser that knows nothing yet; return the time until something is drawn [s]."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    began = time.monotonic()
+    page.goto(url, wait_until="commit")
+    page.wait_for_function(PICTURE, polling=100)
+    taken = time.monotonic() - began
+    page.wait_for_function(IDLE)
+    context.close()
+    return taken
 
 
 def test_two_visitors_do_not_see_each_others_state(visit, browser, start_server, made):

@@ -186,7 +186,7 @@ def test_two_runs_stand_side_by_side(pair, runs):
     assert len({*RUN_COLOURS}) == 2
     pair.other_path = ""
     assert len(pair.shown) == 1
-    assert not any(box.visible for box in pair._boxes[1])
+    assert not any(box.visible for box in pair._boxes[1].values())
 
 
 def test_runs_of_other_patches_are_not_compared_by_numbers(pair, dataset, tmp_path):

@@ -65,7 +65,7 @@ def make_main(explorer: Any) -> Any:
     """Return everything but the controls."""
     panes = explorer.panes
     half = {"styles": {"flex": "1 1 290px", "min-width": "0"}}
-    explorer.beside = pn.Column(panes["observed channel"], panes["observed moment"], visible=False)
+    explorer.beside = pn.FlexBox(panes["observed channel"], panes["observed moment"], visible=False, **WIDE)
     explorer.rays_box = pmui.Column(
         pmui.Typography("The gas at the cursor, and its light (LTE, before the telescope)", variant="h6"),
         pn.FlexBox(*(pn.Column(panes[f"ray {number}"], **half) for number in range(3)), **WIDE),
@@ -78,7 +78,8 @@ def make_main(explorer: Any) -> Any:
         explorer.bar,
         pn.FlexBox(explorer.start_button, explorer.cancel_button, explorer.match_button, **WIDE),
         pn.FlexBox(explorer.player, *explorer.fields.values(), **WIDE),
-        pn.FlexBox(pn.Column(panes["channel"], panes["moment"]), explorer.beside, **WIDE),
+        pn.FlexBox(panes["channel"], panes["moment"], **WIDE),
+        explorer.beside,
         panes["spectrum"],
         explorer.cursor,
         panes["strip"],

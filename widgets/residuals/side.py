@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from widgets.residuals.maps import PatchMaps
 
 KNOWN_SECONDS = 0.3
 """A page waits so long for a result, in case it is known already."""
+
+_WIDE = {"sizing_mode": "stretch_width"}
 
 Region = tuple[float, float, float, float]
 """(x0, x1, y0, y1): ends of the true and of the predicted density, in log10 of cm^-3."""
@@ -58,27 +61,46 @@ class RunSide:
         self._begun: Any = None
         self._error = ""
         self._told: Any = None
-        self.correlation = residual_figures.CorrelationFigure(on_choose)
-        self.violins = residual_figures.ViolinFigure()
-        self.errors = residual_figures.PatchErrors(on_tap, colour=colour)
-        self.maps = PatchMaps()
-        wide = {"sizing_mode": "stretch_width"}
-        self.state = pmui.Alert(title="", object="", severity="info", margin=10, **wide)
-        self.bar = pmui.LinearProgress(value=0, variant="determinate", visible=False, **wide)
+        self._on_choose, self._on_tap, self._colour = on_choose, on_tap, colour
+        self.state = pmui.Alert(title="", object="", severity="info", margin=10, **_WIDE)
+        self.bar = pmui.LinearProgress(value=0, variant="determinate", visible=False, **_WIDE)
         self.stop = pmui.Button(label="Cancel", icon="stop", color="error", variant="outlined", visible=False)
         self.again = pmui.Button(
             label="Predict", icon="refresh", color="primary", variant="outlined", visible=False
         )
         self.stop.on_click(lambda _event: self.cancel())
         self.again.on_click(lambda _event: on_again())
-        self.head = pmui.Column(self.state, self.bar, pmui.Row(self.stop, self.again), **wide)
-        self.panes = {
-            "correlation": pn.pane.Bokeh(self.correlation.figure, **wide),
-            "violins": pn.pane.Bokeh(self.violins.figure, **wide),
-            "errors": pn.pane.Bokeh(self.errors.figure, **wide),
-        }
-        self.map_panes = [pn.pane.Bokeh(figure, **wide) for figure in self.maps.figures]
+        self.head = pmui.Column(self.state, self.bar, pmui.Row(self.stop, self.again), **_WIDE)
         self._masks: np.ndarray | None = None
+
+    # -- figures, which are made when they are first needed: most pages show one run ------------------
+
+    @cached_property
+    def correlation(self) -> residual_figures.CorrelationFigure:
+        """Predicted against true density."""
+        return residual_figures.CorrelationFigure(self._on_choose)
+
+    @cached_property
+    def violins(self) -> residual_figures.ViolinFigure:
+        """Residuals by density."""
+        return residual_figures.ViolinFigure()
+
+    @cached_property
+    def errors(self) -> residual_figures.PatchErrors:
+        """Error of each patch."""
+        return residual_figures.PatchErrors(self._on_tap, colour=self._colour)
+
+    @cached_property
+    def maps(self) -> PatchMaps:
+        """Maps of one patch."""
+        return PatchMaps()
+
+    @cached_property
+    def panes(self) -> dict[str, Any]:
+        """What shows the figures, by their names; "maps" is a list."""
+        figures = {name: getattr(self, name).figure for name in ("correlation", "violins", "errors")}
+        panes: dict[str, Any] = {name: pn.pane.Bokeh(one, **_WIDE) for name, one in figures.items()}
+        return {**panes, "maps": [pn.pane.Bokeh(figure, **_WIDE) for figure in self.maps.figures]}
 
     # -- the job -------------------------------------------------------------------------------------
 
