@@ -221,8 +221,6 @@ class ResidualExplorer(Dashboard):
         """Draw all that is known."""
         judged = [side.judged for side in self.shown]
         self._show_page()
-        for side, boxes in zip(self.sides, self._boxes, strict=True):
-            _show_boxes(side, boxes)
         if judged:
             self._number.end = max(len(one) for one in judged) - 1
             for side in self.shown:
@@ -237,6 +235,8 @@ class ResidualExplorer(Dashboard):
             self._show_tolerance()
             self._show_region_words()
             self._show_patch()
+        for side, boxes in zip(self.sides, self._boxes, strict=True):  # drawn first: see _show_boxes
+            _show_boxes(side, boxes)
         self._told()
 
     @param.depends("by", watch=True)
@@ -362,7 +362,10 @@ class ResidualExplorer(Dashboard):
 
 
 def _show_boxes(side: RunSide, boxes: dict[str, Any]) -> None:
-    """Show the figures of a run where it has a result; the browser builds none before."""
+    """Show the figures of a run where it has a result; the browser builds none before.
+
+    They have to be drawn already: a change of a figure could reach the browser before the figure does.
+    """
     for name, box in boxes.items():
         if side.judged is not None and not len(box):
             pane = side.panes[name]
