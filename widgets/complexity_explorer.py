@@ -73,7 +73,7 @@ class ComplexityExplorer(Dashboard):
         super().__init__(path=str(getattr(path, "path", path)), **params)
         self._workspace = workspace_folder
         self._watcher: StudyWatcher | None = None
-        self._error, self._told = "", None
+        self._error = ""
         self._cells: list[study_cells.StudyCell] = []
         self._map = study_figures.StudyMap(self.choose)
         self._curve = study_figures.StudyCurve(self.choose)
@@ -157,7 +157,7 @@ class ComplexityExplorer(Dashboard):
     @param.depends("path", watch=True)
     def _change_study(self) -> None:
         """Turn to another study."""
-        self._error, self._told, self._watcher = "", None, None
+        self._error, self._watcher = "", None
         try:
             if self.path:
                 self._watcher = StudyWatcher(self._place(self.path))
@@ -265,10 +265,7 @@ class ComplexityExplorer(Dashboard):
         self._choice.options = [BEST, *(one.text for one in self._cells)]
 
     def _show_state(self, seen: StudySnapshot | None) -> None:
-        """Show how the study stands; nothing is sent that is shown already."""
-        if (seen, self._error) == self._told:
-            return
-        self._told = (seen, self._error)
+        """Show how the study stands, at every look: see :data:`widgets.shell.SETTLE_MS`."""
         severity, title, words = complexity_words.state(seen, self.study, self._error)
         self._state.param.update(severity=severity, title=title, object=parts.plain(words))
         busy = seen is not None and seen.busy

@@ -81,7 +81,7 @@ class EmissionExplorer(EmissionChoices, Dashboard):
         self._workspace, self._synthesize = workspace_folder, synthesize
         self._source = self._observed_source = None
         self._job: emission_job.SynthesisJob | None = None
-        self._base = self._gas = self._made = self._taken = self._last = None
+        self._base = self._gas = self._made = self._taken = None
         self._error, self._too_large, self._begun = "", "", False
         self.view, self._telescope = EmissionView(self), Telescope()
         emission_layout.make_parts(self, workspace_folder)
@@ -206,9 +206,6 @@ class EmissionExplorer(EmissionChoices, Dashboard):
         """Look at the synthesis, show how it stands, and draw what it has made; return what was seen."""
         job = self._job
         seen = job.look() if job is not None else emission_job.Progress()
-        if seen == self._last and (job is None or job.ppv is self._made):
-            return seen
-        self._last = seen
         solvable = self._source is not None and self._source.is_gas
         self.start_button.disabled = seen.busy or not solvable
         self.cancel_button.disabled = seen.status != "running"

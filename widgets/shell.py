@@ -28,6 +28,14 @@ THEME = {"palette": {"primary": {"main": "#0B5394"}, "secondary": {"main": "#9A4
 PATIENCE_MS = 120_000
 """How long a page that was sent waits for its browser to come back [ms]; a slow one needs more than Bokeh's 15 s."""
 
+SETTLE_MS = 500
+"""What follows the first parts of a page waits so long [ms].
+
+A field that the browser is only just building misses changes, and of two changes in quick succession it may keep the
+first, and tell the server so. What is looked at on a timer is therefore written at every look: equal values cost
+nothing, and what was missed is mended.
+"""
+
 _CLOSE_WHERE_NARROW = """
 const page = Bokeh.documents[0].roots().find(root => root.data && "sidebar_open" in root.data)
 if (page && window.innerWidth < 600) page.data.sidebar_open = false
@@ -174,7 +182,12 @@ def in_turn(layout: Any, first: int) -> list[Any]:
     later = list(layout[first:])
     layout[:] = list(layout[:first])
     below = pn.Column(sizing_mode="stretch_width")
-    pn.state.onload(lambda: below.extend(later))
+    document = pn.state.curdoc
+
+    def follow() -> None:
+        document.add_timeout_callback(lambda: below.extend(later), SETTLE_MS)
+
+    pn.state.onload(follow)
     return [layout, below]
 
 

@@ -107,9 +107,8 @@ class TrainingMonitor(Dashboard):
         sent = sum(
             self._curves.show(each.records, place=place, name=each.name) for place, each in enumerate(seen)
         )
-        if seen != self._seen:
-            self._seen, self.snapshot = seen, seen[0]
-            self._show(seen)
+        self.snapshot = seen[0]
+        self._show(seen)
         self._examples.look(self._watchers[0].path)
         if self._form is not None:
             self._form.look()
@@ -126,7 +125,6 @@ class TrainingMonitor(Dashboard):
         others = [Path(path).expanduser().resolve() for path in _checked(self.beside)]
         paths = list(dict.fromkeys([own, *others]))
         self._watchers = [run_watcher.RunWatcher(path, open_run=self._open_run) for path in paths]
-        self._seen: list[run_watcher.Snapshot] = []
         self._examples.forget()
         self._curves.keep(len(paths))
         self._lines.show(self.code())

@@ -60,7 +60,6 @@ class RunSide:
         self._job: JudgeJob | None = None
         self._begun: Any = None
         self._error = ""
-        self._told: Any = None
         self._on_choose, self._on_tap, self._colour = on_choose, on_tap, colour
         self.state = pmui.Alert(title="", object="", severity="info", margin=10, **_WIDE)
         self.bar = pmui.LinearProgress(value=0, variant="determinate", visible=False, **_WIDE)
@@ -145,7 +144,7 @@ class RunSide:
         return fresh, seen.busy
 
     def _tell(self, seen: Progress) -> None:
-        """Show how it stands; nothing is sent that is shown already."""
+        """Show how it stands, at every look: see :data:`widgets.shell.SETTLE_MS`; nothing is sent that is shown already."""
         gone = self.path is not None and not (self.path / "run.json").is_file()
         newer = (
             not seen.busy
@@ -154,9 +153,6 @@ class RunSide:
             and stamp_of(self.path) != self.judged.stamp
         )
         words = residual_words.of_run(self.path, seen, self.judged, error=self._error, gone=gone, newer=newer)
-        if (words, seen) == self._told:
-            return
-        self._told = (words, seen)
         severity, title, text = words
         self.state.param.update(severity=severity, title=title, object=parts.plain(text))
         self.bar.param.update(
