@@ -323,7 +323,9 @@ class ResidualExplorer(Dashboard):
             {name: pn.Column(visible=False, **_SIZES) for name in ("correlation", "violins", "errors")}
             for _ in self.sides
         ]
-        maps = [pn.FlexBox(visible=False, **wide) for _ in self.sides]
+        maps = [
+            pn.FlexBox(*(pn.Column(**_QUARTER) for _ in range(4)), visible=False, **wide) for _ in self.sides
+        ]
         self._boxes = [{**column, "maps": row} for column, row in zip(columns, maps, strict=True)]
         self._seen = pmui.Column(
             pn.FlexBox(*(column["correlation"] for column in columns), **wide),
@@ -367,9 +369,11 @@ def _show_boxes(side: RunSide, boxes: dict[str, Any]) -> None:
     They have to be drawn already: a change of a figure could reach the browser before the figure does.
     """
     for name, box in boxes.items():
-        if side.judged is not None and not len(box):
-            pane = side.panes[name]
-            box[:] = [pn.Column(one, **_QUARTER) for one in pane] if name == "maps" else [pane]
+        columns = list(box) if name == "maps" else [box]
+        if side.judged is not None and not len(columns[0]):
+            panes = side.panes[name] if name == "maps" else [side.panes[name]]
+            for column, pane in zip(columns, panes, strict=True):
+                column.append(pane)
         box.visible = side.judged is not None
 
 

@@ -75,8 +75,8 @@ class PatchMaps:
             for axis_range in (figure.x_range, figure.y_range):
                 axis_range.update(start=0, end=side, reset_start=0, reset_end=side)
         rmse, bias = (judged.evaluation.maps[name][number] for name in ("rmse_dex", "bias_dex"))
-        said = "no valid pixel" if rmse is None else f"RMSE {rmse:.3f} dex, mean {bias:+.3f}"
-        self._maps["residual"][0].title.text = f"Error: {said}"
+        said = "no valid pixel" if rmse is None else f"RMSE {rmse:.3f}, mean {bias:+.3f} dex"
+        self._maps["residual"][0].title.text = said
 
     def _map(self, name: str) -> tuple[Any, Any, Any, Any]:
         from bokeh.models import (
