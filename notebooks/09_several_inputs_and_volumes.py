@@ -29,11 +29,12 @@ from polaris_lab.training import compare_spectra, predict, predict_volumes, volu
 from polaris_lab.training.samples import mean_of_samples, spread_of_samples, spread_report
 from widgets import VolumeViewer, figures
 
-# %% quick={"size": 32, "count": 4, "epochs": 2, "compared": ["moments"]} tags=["parameters"]
+# %% quick={"size": 32, "count": 3, "epochs": 1, "compared": ["moments"], "companies": ["three"]} tags=["parameters"]
 size = 64  # cells along each side of the clouds; patches are half as wide
 count = 16  # synthetic clouds, three in ten of them held out
 cube_paths = []  # files of your own clouds: cubic, of one size, with temperature and velocity
-compared = ["integral", "moments", "projection", "spectra"]  # ways of showing the line
+compared = ["integral", "moments", "projection", "spectra"]  # ways of showing the line; moments must be one
+companies = ["one output", "three", "three, no line"]  # trainings of several outputs
 layers = 16  # cells along the line of sight of the predicted cubes
 epochs = 15  # of each training
 seed = 0  # of first weights and the order of patches
@@ -41,12 +42,12 @@ seed = 0  # of first weights and the order of patches
 # %% [markdown]
 # ## What the line can tell
 #
-# For every patch we compute the ¹³CO 1-0 cube $T(v)$ (notebook 08: LTE, one abundance everywhere, no noise) and show it to networks in four ways, those of the report's section 7.1.2:
+# For every patch we compute the ¹³CO 1-0 cube $T(v)$ (notebook 08: LTE, one abundance everywhere, no noise) and show it to networks in four ways:
 #
 # - its **integral** $W = \int T\,\mathrm{d}v$, one map;
 # - its **moments**: $W$, the mean velocity $\langle v\rangle = \int v\,T\,\mathrm{d}v / W$, the dispersion $\sigma_v$ with $\sigma_v^2 = \int (v - \langle v\rangle)^2\, T\,\mathrm{d}v / W$, and the peak of $T$: four maps;
 # - a **learnt projection**: each map is a sum of channels, with weights that training finds;
-# - features of each **spectrum**: a small network along $v$, the same for every pixel. (This one is ours.)
+# - features of each **spectrum**: a small network along $v$, the same for every pixel. (This one is ours; the others are those of the report, section 7.1.2, whose text is missing.)
 #
 # As targets we take the mass-weighted density $\langle n\rangle_M$, the largest density on the line of sight $n_\mathrm{max}$, the number of components, and the cube of gas itself.
 
@@ -183,14 +184,15 @@ pd.DataFrame(errors).T
 # **Predict:** does the error of $\langle n\rangle_M$ fall or rise in company? Could the components be counted from the column density alone?
 
 # %%
-companies = {"one output": (moments, ()), "two": None, "three": (moments, targets[1:3]), "three, no line": ((), targets[1:3])}  # fmt: skip
+extras = {"one output": (moments, ()), "three": (moments, targets[1:3]), "three, no line": ((), targets[1:3])}  # fmt: skip
 table, components = {}, dataset.read("number_of_components", held_out)
-for name, choice in companies.items():
-    more, extra = choice or (moments, targets[1:2])
+table["two"] = {"<n>_M [dex]": judged["moments", targets[0]].score("rmse_dex")}
+for name in companies:
+    more, extra = extras[name]
     given = {"inputs": ("column_density", *more), "extra_outputs": extra, "scale_equivariant": False}
-    run = runs["moments"] if choice is None else train(name, "multi_input", **given)
+    run = train(name, "multi_input", **given)
     table[name] = {"<n>_M [dex]": lab.evaluate(run, dataset).score("rmse_dex")}
-    if "number_of_components" in extra:
+    if extra:
         counted = predict(run, dataset, target="number_of_components").density
         table[name] |= {"components": round(np.sqrt(np.mean((counted - components) ** 2)), 3)}
 print(f"answering {components.mean():.2f} components everywhere would be wrong by {components.std():.3f}")
