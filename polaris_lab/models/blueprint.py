@@ -127,50 +127,24 @@ class Blueprint:
 
     @classmethod
     def unet_and_kan(
-        cls,
-        layers: int = 4,
-        base_filters: int = 64,
-        attention: bool = True,
-        *,
-        combine: str = "sum",
-        widths: Sequence[int] = (10, 10, 10),
-        basis: str = "radial",
-        grid_size: int = 4,
-        convolutions: int = 1,
-        residual: bool = False,
-        scale_equivariant: bool = False,
-        reference_scale: float = 16.0,
-        dropout: float = 0.0,
-        head: str = "point",
-        inputs: Sequence[str] = ("column_density",),
-        output: str = "mass_weighted_density",
+        cls, layers: int = 4, base_filters: int = 64, attention: bool = True, **settings: Any
     ) -> Blueprint:
         """Return that of a U-Net with a KAN beside it: see :func:`polaris_lab.models.presets.kan.unet_and_kan`.
 
+        Parameters
+        ----------
+        layers, base_filters, attention
+            Of the U-Net.
+        **settings
+            The other keywords of the preset, such as ``widths`` and ``combine``.
+
         Examples
         --------
-        >>> [node.block for node in Blueprint.unet_and_kan(layers=3, base_filters=16).nodes]
+        >>> [node.block for node in Blueprint.unet_and_kan(layers=3, widths=(10, 10)).nodes]
         ['standardize', 'unet', 'pixel_kan', 'add', 'destandardize']
         """
-        from polaris_lab.models.presets import kan
-
-        return kan.unet_and_kan(
-            layers,
-            base_filters,
-            attention,
-            combine=combine,
-            widths=widths,
-            basis=basis,
-            grid_size=grid_size,
-            convolutions=convolutions,
-            residual=residual,
-            scale_equivariant=scale_equivariant,
-            reference_scale=reference_scale,
-            dropout=dropout,
-            head=head,
-            inputs=inputs,
-            output=output,
-        )
+        given = {"layers": layers, "base_filters": base_filters, "attention": attention}
+        return cls.preset("unet_and_kan", **given, **settings)
 
     @classmethod
     def preset(cls, name: str, **settings: Any) -> Blueprint:

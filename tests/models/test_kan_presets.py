@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-
 import pytest
 import torch
 
 from polaris_lab.models import Blueprint, build_model
 from polaris_lab.models.kan import KANConv
 from polaris_lab.models.presets import tiny_settings
-from polaris_lab.models.presets.kan import unet_and_kan
 
 NAMES = ["just_kan", "knet", "ukan", "unet_and_kan"]
 
@@ -50,17 +47,23 @@ def test_the_symbolic_network_is_three_nodes(combine):
     assert blueprint.node("kan").settings["widths"] == [10, 10, 10]
 
 
-def test_the_blueprint_has_it_by_name_with_the_same_settings():
-    """Blueprint.unet_and_kan takes what the preset takes, with the same defaults, and hands all of it on."""
-    mine, presets = (inspect.signature(f).parameters for f in (Blueprint.unet_and_kan, unet_and_kan))
-    assert mine == presets
-    others = {"layers": 2, "base_filters": 4, "attention": False, "combine": "product", "widths": (3, 3),
-              "basis": "spline", "grid_size": 5, "convolutions": 2, "residual": True, "scale_equivariant": True,
-              "reference_scale": 8.0, "dropout": 0.1, "head": "gaussian", "inputs": ("column_density", "temperature"),
-              "output": "max_density"}  # fmt: skip
-    assert set(others) == set(presets)
-    assert Blueprint.unet_and_kan(**others) == Blueprint.preset("unet_and_kan", **others)
+def test_the_blueprint_has_it_by_name():
+    """Blueprint.unet_and_kan is the preset: its defaults, its settings, its errors."""
     assert Blueprint.unet_and_kan() == Blueprint.preset("unet_and_kan")
+    given = {
+        "layers": 2,
+        "base_filters": 4,
+        "attention": False,
+        "widths": (3, 3),
+        "combine": "product",
+        "head": "gaussian",
+    }
+    assert Blueprint.unet_and_kan(**given) == Blueprint.preset("unet_and_kan", **given)
+    assert Blueprint.unet_and_kan(2, 4, False) == Blueprint.unet_and_kan(
+        layers=2, base_filters=4, attention=False
+    )
+    with pytest.raises((TypeError, ValueError), match="did you mean 'widths'"):
+        Blueprint.unet_and_kan(width=(3, 3))
 
 
 def test_a_kan_of_pixels_sees_one_pixel():
