@@ -93,6 +93,17 @@ def is_logarithmic(name: str) -> bool:
     return _QUANTITIES[name].logarithmic if name in _QUANTITIES else True
 
 
+def is_density(name: str) -> bool:
+    """Return whether it is a density, which falls as 1/length where columns are kept; True for a name it does not hold.
+
+    Examples
+    --------
+    >>> is_density("max_density"), is_density("temperature")
+    (True, False)
+    """
+    return _QUANTITIES[name].unit == "cm-3" if name in _QUANTITIES else True
+
+
 def quantity_names() -> tuple[str, ...]:
     """Return the names of all quantities, in the order in which they were made known."""
     return tuple(_QUANTITIES)

@@ -126,6 +126,27 @@ class Blueprint:
         )
 
     @classmethod
+    def unet_and_kan(
+        cls, layers: int = 4, base_filters: int = 64, attention: bool = True, **settings: Any
+    ) -> Blueprint:
+        """Return that of a U-Net with a KAN beside it: see :func:`polaris_lab.models.presets.kan.unet_and_kan`.
+
+        Parameters
+        ----------
+        layers, base_filters, attention
+            Of the U-Net.
+        **settings
+            The other keywords of the preset, such as ``widths`` and ``combine``.
+
+        Examples
+        --------
+        >>> [node.block for node in Blueprint.unet_and_kan(layers=3, widths=(10, 10)).nodes]
+        ['standardize', 'unet', 'pixel_kan', 'add', 'destandardize']
+        """
+        given = {"layers": layers, "base_filters": base_filters, "attention": attention}
+        return cls.preset("unet_and_kan", **given, **settings)
+
+    @classmethod
     def preset(cls, name: str, **settings: Any) -> Blueprint:
         """Return the blueprint of an architecture by its name; :func:`polaris_lab.models.preset_names` lists them.
 

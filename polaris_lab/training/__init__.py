@@ -53,6 +53,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "tensorboard",
         "validation",
         "volume_losses",
+        "volumes",
     ],
     submod_attrs={
         "batches": ["Patches"],
@@ -115,5 +116,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "training_set_size",
             "working_scale",
         ],
+        "volumes": ["predict_volumes"],
     },
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polaris_lab.config import SCHEMA, check_schema, from_dict, read_json, to_dict, write_json
+from polaris_lab.quantities import is_logarithmic
 from polaris_lab.training import cloud_sums
 from polaris_lab.training.bootstrap import Interval
 from polaris_lab.training.evaluation_tables import (
@@ -248,6 +249,11 @@ def evaluate(
     Evaluation('twice': RMSE 0.301 (0.301 .. 0.301) dex on 4 patches of 2 clouds)
     """
     wanted = target_of(predictor, dataset, target)
+    if not is_logarithmic(wanted):
+        raise ValueError(
+            f"target: expected a density, whose errors are in dex, got {wanted!r}; compare predict(..., "
+            f"target={wanted!r}).density with the dataset"
+        )
     predicted = predict(predictor, dataset, split=split, target=wanted, symmetries=symmetries, seed=seed)
     rows = dataset.indices(split)
     truth = dataset.read(wanted, rows)

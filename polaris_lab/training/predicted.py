@@ -90,7 +90,8 @@ def predict(
     split : str
         "training", "validation" or "dropped".
     target : str, optional
-        What is to be predicted, such as "mass_weighted_density"; a Run's own, or the first of the dataset.
+        What is to be predicted, such as "mass_weighted_density"; a Run's own, or the first of the dataset. One that
+        is no density ("number_of_components") is answered in its own unit.
     symmetries : bool
         Average a network over the 8 symmetries of the square, as an ensemble: 8 times the work.
     samples : int
@@ -110,7 +111,8 @@ def predict(
     TypeError
         If the predictor is nothing of the above.
     ValueError
-        If the split is empty, the dataset lacks what a network needs, or the answer has another shape.
+        If the split is empty, the dataset lacks what a network needs, the target is a cube, or the answer has
+        another shape.
 
     Examples
     --------
@@ -129,12 +131,17 @@ def predict(
     cloud = np.asarray(dataset.table["cloud"])[rows].astype(str)
     runs = as_runs(predictor)
     if runs:
+        from polaris_lab.models.inputs import shape_of
         from polaris_lab.training.predicted_by_runs import predict_with_runs
 
         wanted = target or runs[0].target
         for run in runs:
             if wanted not in run.blueprint.outputs:
                 raise ValueError(f"target: {run} predicts {', '.join(run.blueprint.outputs)}, not {wanted!r}")
+        if shape_of(wanted) != "map":
+            raise ValueError(
+                f"target: expected a map, got {wanted!r}; polaris_lab.training.predict_volumes gives cubes"
+            )
         found = predict_with_runs(
             runs,
             dataset,

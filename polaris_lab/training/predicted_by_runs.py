@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polaris_lab.quantities import is_logarithmic
+from polaris_lab.quantities import is_density, is_logarithmic
 from polaris_lab.training.ensembles import EnsembleModel
 from polaris_lab.training.predicted import LEVELS, Predicted
 from polaris_lab.training.scope import length_ratio
@@ -44,7 +44,7 @@ def predict_with_runs(
     """Return the mean answer of networks on the CPU; see :func:`polaris_lab.training.predicted.predict`."""
     models = [run.model() for run in runs]
     ratio = length_ratio(runs[0], dataset.pixel_size_pc)
-    inputs = _inputs(models, dataset, rows, ratio)
+    inputs = model_inputs(models, dataset, rows, ratio)
     parameters = sum(run.parameters for run in runs)
     if getattr(models[0], "is_generative", False):
         if len(models) > 1 or symmetries:
@@ -57,26 +57,33 @@ def predict_with_runs(
     head = model.heads[target]
     start = time.process_time()
     with torch.inference_mode():
-        parts = [_read(model, head, batch, target) for batch in _batches(inputs, on_progress)]
+        parts = [_read(model, head, batch, target) for batch in batches(inputs, on_progress)]
     seconds = time.process_time() - start
     density, sigma, quantiles = (
         None if part[0] is None else np.concatenate(part) for part in zip(*parts, strict=True)
     )
+    scale = ratio if is_density(target) else 1.0
     if quantiles is not None:
-        quantiles = dict(zip(LEVELS, np.moveaxis(quantiles * ratio, 1, 0), strict=True))
-    return Predicted(density * ratio, sigma, quantiles, cpu_seconds=seconds, parameters=parameters)
+        quantiles = dict(zip(LEVELS, np.moveaxis(quantiles * scale, 1, 0), strict=True))
+    return Predicted(density * scale, sigma, quantiles, cpu_seconds=seconds, parameters=parameters)
 
 
 def _read(
     model: nn.Module, head: Head, batch: Mapping[str, Tensor], target: str
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Return density (n, y, x), sigma [dex] (n, y, x) and quantiles of the density (n, levels, y, x)."""
+    """Return density (n, y, x), sigma [dex] (n, y, x) and quantiles of the density (n, levels, y, x).
+
+    A target of which networks see no logarithm is answered as it is, with its errors in its own unit.
+    """
     raw = model(batch)
     raw = (raw[target] if isinstance(raw, Mapping) else raw).double()  # (N, C, H, W)
     sigma, quantiles = head.sigma(raw), None
+    logarithmic = is_logarithmic(target)
     if head.kind == "quantiles":
-        quantiles = torch.cat([10 ** head.quantile(raw, level) for level in LEVELS], dim=1).numpy()
-    density = (10 ** head.point(raw))[:, 0].numpy()
+        levels = torch.cat([head.quantile(raw, level) for level in LEVELS], dim=1)
+        quantiles = (10**levels if logarithmic else levels).numpy()
+    point = head.point(raw)[:, 0]
+    density = (10**point if logarithmic else point).numpy()
     return density, None if sigma is None else sigma[:, 0].numpy(), quantiles
 
 
@@ -92,17 +99,23 @@ def _sampled(
     with torch.inference_mode():
         drawn = [
             model.sample(batch, samples=samples, seed=seed + number)[:, :, 0]  # (samples, N, H, W)
-            for number, batch in enumerate(_batches(inputs, on_progress))
+            for number, batch in enumerate(batches(inputs, on_progress))
         ]
     logs = torch.cat(drawn, dim=1).double().numpy()
     seconds = time.process_time() - start
     return Predicted(10 ** logs.mean(axis=0), logs.std(axis=0, ddof=1), samples=10**logs, cpu_seconds=seconds)
 
 
-def _inputs(
+def model_inputs(
     models: Sequence[BlueprintModel], dataset: PatchDataset, rows: np.ndarray, ratio: float
 ) -> dict[str, Tensor]:
-    """Read what the networks take: log10 of what is logarithmic, lengths as they count them."""
+    """Read what the networks take: log10 of what is logarithmic, lengths as they count them.
+
+    Raises
+    ------
+    ValueError
+        If the dataset lacks an input that is not optional.
+    """
     optional = {name for model in models for name in model.blueprint.optional_inputs}
     inputs = {}
     for name in sorted({name for model in models for name in model.blueprint.inputs}):
@@ -122,8 +135,8 @@ def _inputs(
     return inputs
 
 
-def _batches(
-    inputs: Mapping[str, Tensor], on_progress: Callable[[int, int], object] | None
+def batches(
+    inputs: Mapping[str, Tensor], on_progress: Callable[[int, int], object] | None = None
 ) -> Iterator[dict[str, Tensor]]:
     """Yield the inputs in parts, and tell how many patches are done when the next part is asked for."""
     first = next(iter(inputs.values()))

@@ -233,6 +233,27 @@ def test_build_needs_a_blueprint():
         build_model(Blueprint.unet(2, 4).to_dict())
 
 
+def test_what_has_passed_is_checked_once_and_what_has_not_every_time(monkeypatch):
+    from polaris_lab.models import build
+
+    checked = []
+    monkeypatch.setattr(
+        build, "check_shapes", lambda blueprint: checked.append(blueprint) or check_shapes(blueprint)
+    )
+    good = Blueprint.unet(layers=1, base_filters=3, reference_scale=7.0)  # no other test builds it
+    first, second = build_model(good), build_model(Blueprint.from_json(good.to_json()))
+    assert checked == [good]
+    assert first.state_dict().keys() == second.state_dict().keys()
+    nodes = (
+        Node("features", "convolution", {"out_channels": 8}, ("column_density",)),
+        Node("fuse", "add", {}, ("features", "column_density")),
+    )
+    for _ in range(2):
+        with pytest.raises(ValueError, match="node 'fuse': add needs equal shapes"):
+            build_model(Blueprint(("column_density",), nodes, "fuse"))
+    assert len(checked) == 3
+
+
 class TestShapes:
     """check_shapes finds the node at fault without computing anything."""
 

@@ -47,6 +47,25 @@ def test_the_symbolic_network_is_three_nodes(combine):
     assert blueprint.node("kan").settings["widths"] == [10, 10, 10]
 
 
+def test_the_blueprint_has_it_by_name():
+    """Blueprint.unet_and_kan is the preset: its defaults, its settings, its errors."""
+    assert Blueprint.unet_and_kan() == Blueprint.preset("unet_and_kan")
+    given = {
+        "layers": 2,
+        "base_filters": 4,
+        "attention": False,
+        "widths": (3, 3),
+        "combine": "product",
+        "head": "gaussian",
+    }
+    assert Blueprint.unet_and_kan(**given) == Blueprint.preset("unet_and_kan", **given)
+    assert Blueprint.unet_and_kan(2, 4, False) == Blueprint.unet_and_kan(
+        layers=2, base_filters=4, attention=False
+    )
+    with pytest.raises((TypeError, ValueError), match="did you mean 'widths'"):
+        Blueprint.unet_and_kan(width=(3, 3))
+
+
 def test_a_kan_of_pixels_sees_one_pixel():
     assert build_model(Blueprint.preset("just_kan")).receptive_margin == 0
 

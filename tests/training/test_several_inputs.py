@@ -26,6 +26,7 @@ from polaris_lab.datasets import EmissionConfig
 from polaris_lab.datasets.normalize import symmetry
 from polaris_lab.models.volume import predicted_cube
 from polaris_lab.observations.predict_network import MapNetwork
+from polaris_lab.training import evaluate, predict, predict_volumes
 from polaris_lab.training.batches import Patches, augment
 from polaris_lab.units import PARSEC
 
@@ -138,6 +139,39 @@ def test_a_cube_from_a_line(dataset, tmp_path):
         cloud.density.astype(np.float64).sum(axis=0) * 0.05 * PARSEC / (10 ** column[0, 0].double().numpy())
     )
     assert np.abs(closure - 1).max() < 1e-6
+    cubes = predict_volumes(run, dataset, split="training")
+    rows = dataset.indices("training")
+    columns = dataset.read("column_density", rows).astype(np.float64)
+    assert np.allclose(cubes.sum(axis=1) * 0.2 * PARSEC, columns, rtol=1e-5)
+    first = list(rows).index(0)
+    assert np.allclose(np.repeat(cubes[first], 4, axis=0), cloud.density, rtol=1e-5)
+    with pytest.raises(ValueError, match="target: expected a map, got 'density_cube'"):
+        predict(run, dataset, target="density_cube")
+
+
+def test_a_cube_needs_a_network_that_has_one(dataset, tmp_path):
+    run = trained(tmp_path / "run", dataset, "unet")
+    with pytest.raises(ValueError, match="expected a network with a node column_closing_volume"):
+        predict_volumes(run, dataset)
+
+
+def test_a_count_is_answered_as_a_count(dataset, tmp_path):
+    """What is no density has no dex: predicted in its own unit, and not judged in dex."""
+    name = "number_of_components"
+    run = trained(
+        tmp_path / "run", dataset, "multi_input", inputs=("column_density", *LINE), extra_outputs=(name,)
+    )
+    patches = Patches.load(
+        dataset, "validation", inputs=run.blueprint.inputs, target=run.target, extra_targets=(name,)
+    )
+    with torch.no_grad():
+        expected = run.model()(patches.inputs)[name][:, 0].numpy()
+    predicted = predict(run, dataset, target=name)
+    assert np.allclose(predicted.density, expected, atol=1e-5)
+    counts = dataset.read(name, dataset.indices("validation"))
+    assert abs(predicted.density.mean() - counts.mean()) < 0.5
+    with pytest.raises(ValueError, match=r"target: expected a density, .* got 'number_of_components'"):
+        evaluate(run, dataset, target=name)
 
 
 def test_the_width_of_a_line_of_sight_is_fitted(dataset):
