@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import sys
 from typing import Any
 
-import panel_material_ui  # noqa: F401  its icons are registered on import, which has to come before pn.extension
+from panel_material_ui.base import MaterialComponent  # icons are registered on import, before pn.extension
 
 import panel as pn  # isort: skip
 
+_SHARED = "window.polaris_lab_bundle"
+"""Where a notebook's page keeps the address of the scripts of panel-material-ui."""
+
+_LOOK_UP = f"export default (await importShim({_SHARED})).default"
+"""What a part of a dashboard in a notebook brings along in place of all these scripts."""
 
 class Dashboard(pn.viewable.Viewer):
     """A dashboard, on a page or as the last line of a cell in JupyterLab, where it loads what it needs by itself."""
@@ -16,6 +23,7 @@ class Dashboard(pn.viewable.Viewer):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         """Return what a notebook shows, after the notebook was given Panel's scripts, once and without a network."""
         load_in_notebook()
+        _share_bundle()
         return super()._repr_mimebundle_(include, exclude)
 
 
@@ -23,3 +31,25 @@ def load_in_notebook() -> None:
     """Give the notebook that this process serves the scripts of Panel, unless it has them; elsewhere do nothing."""
     if "ipykernel" in sys.modules and not pn.extension._loaded:
         pn.extension(inline=True)
+
+
+@functools.cache
+def _share_bundle() -> None:
+    """Give the notebook the scripts of panel-material-ui once; outside a notebook do nothing.
+
+    Without a server Panel puts them into each button and field, 1.4 MB every time: a dashboard would weigh 100 MB.
+    """
+    if "ipykernel" not in sys.modules or not hasattr(MaterialComponent, "_render_esm"):
+        return
+    from IPython.display import Javascript, display
+
+    original = MaterialComponent._render_esm.__func__
+    bundle = MaterialComponent._bundle.read_text(encoding="utf-8").strip()
+
+    def look_up(cls: type, compiled: Any = True, server: bool = False) -> Any:
+        esm = original(cls, compiled, server=server)
+        return _LOOK_UP if esm and esm.strip() == bundle else esm
+
+    MaterialComponent._render_esm = classmethod(look_up)
+    text = json.dumps(bundle).replace("</", "<\\/")
+    display(Javascript(f'{_SHARED} = URL.createObjectURL(new Blob([{text}], {{type: "text/javascript"}}))'))

@@ -1,0 +1,103 @@
+"""Two notebooks as a person meets them in JupyterLab: all cells run, and demonstrations, dashboards and the 3D view draw."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import socket
+import time
+from pathlib import Path
+
+import jupytext
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+STARTED = "[]"
+"""What stands before a code cell that has not run."""
+
+
+def at_quick_scale(source: Path, place: Path) -> Path:
+    """Write a notebook with the quick values of its parameters cell."""
+    notebook = jupytext.read(source)
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    cell.source += "".join(f"\n{name} = {value!r}" for name, value in cell.metadata["quick"].items())
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    jupytext.write(notebook, place / f"{source.stem}.ipynb")
+    return place / f"{source.stem}.ipynb"
+
+
+@pytest.fixture(scope="module")
+def lab(start_shared_server, tmp_path_factory):
+    """Start JupyterLab on a copy of the notebooks, with the settings of `make lab`; return its address."""
+    folder = tmp_path_factory.mktemp("lab")
+    work, settings = folder / "notebooks", folder / "settings"
+    settings.mkdir(), work.mkdir()
+    shutil.copy(NOTEBOOKS / "lab_settings.json", settings / "overrides.json")
+    (work / "classroom").symlink_to(NOTEBOOKS / "classroom")
+    for stem in ("00_start_here", "03_how_networks_work", "10_the_laboratory"):
+        at_quick_scale(NOTEBOOKS / f"{stem}.py", work)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("CONFIG", "DATA", "RUNTIME"):
+            environment.setenv(f"JUPYTER_{name}_DIR", str(folder / name.lower()))
+        environment.setenv("JUPYTERLAB_WORKSPACES_DIR", str(folder / "workspaces"))
+        environment.setenv("OMP_NUM_THREADS", "1")
+        start_shared_server(
+            "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=",
+            f"--ServerApp.root_dir={work}", f"--LabApp.app_settings_dir={settings}",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        )  # fmt: skip
+        yield f"http://127.0.0.1:{port}/lab"
+
+
+def prompts(page) -> list[str]:
+    texts = page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+    return [re.sub(r"[\s:]", "", text) for text in texts]
+
+
+def run_all(page, address: str, name: str) -> None:
+    """Open a notebook, run all of it through the menu, and wait until every cell has run."""
+    page.goto(f"{address}/tree/{name}?reset", wait_until="commit")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").or_(page.locator("[data-status=idle]")).first.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    end = time.monotonic() + 240
+    while not (seen := prompts(page)) or any(not text.strip("[]").isdigit() for text in seen):
+        assert time.monotonic() < end, seen
+        page.wait_for_timeout(300)
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+
+
+def spread(locator) -> float:
+    """Return how much the pixels of a part of the page differ, 0 where it is blank."""
+    locator.scroll_into_view_if_needed()
+    picture = Image.open(io.BytesIO(locator.screenshot()))
+    return float(np.asarray(picture.convert("L"), float).std())
+
+
+def keep(seen, name: str, height: int) -> None:
+    """Keep a picture of the whole notebook: the page as high as it."""
+    seen.page.set_viewport_size({"width": 1280, "height": height})
+    seen.page.wait_for_timeout(3000)
+    seen.screenshot(name)
+
+
+def test_demonstrations_in_jupyterlab(lab, visit):
+    page = visit.page
+    run_all(page, lab, "03_how_networks_work.ipynb")
+    keep(visit, "jupyterlab_03", 16000)
+
+
+def test_dashboards_in_jupyterlab(lab, visit):
+    page = visit.page
+    run_all(page, lab, "10_the_laboratory.ipynb")
+    keep(visit, "jupyterlab_10", 16000)
