@@ -32,9 +32,7 @@ from widgets import BlueprintEditor, Home, VolumeViewer, figures
 folder = "classroom/way"  # a training set and a run: what `polaris-lab demo --output FOLDER` makes
 epochs = 5  # of the repetition, of the 30 of the run; each takes two seconds
 cube_path = None  # a cube of your own to turn (FITS, npy, npz, HDF5, zarr), or None
-size = (
-    None  # None turns the MHD cloud of 128³ cells in the package; a number makes a synthetic one of that side
-)
+size = None  # None turns the MHD cloud in the package (128³ cells); a number makes a synthetic one
 
 # %% [markdown]
 # ## From three programs to one package
@@ -257,3 +255,5 @@ print("right" if right else "look again: one block pixel_kan, wired to column_de
 # M. D. Wilkinson et al. 2016, [doi:10.1038/sdata.2016.18](https://doi.org/10.1038/sdata.2016.18) (findable, accessible, interoperable, reusable data);
 # R. A. Drebin, L. Carpenter & P. Hanrahan 1988, [doi:10.1145/54852.378484](https://doi.org/10.1145/54852.378484) (volume rendering);
 # Z. Liu et al. 2024, [doi:10.48550/arXiv.2404.19756](https://doi.org/10.48550/arXiv.2404.19756) (KAN).
+#
+# **That was the last one.** [All notebooks](00_start_here.ipynb)
