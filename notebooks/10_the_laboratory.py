@@ -28,11 +28,12 @@ from polaris_lab.cli.train import first_difference
 from polaris_lab.training.batches import Patches
 from widgets import BlueprintEditor, Home, VolumeViewer, figures
 
-# %% quick={"epochs": 1, "size": 32} tags=["parameters"]
+# %% quick={"epochs": 1, "size": 32, "draw": false} tags=["parameters"]
 folder = "classroom/way"  # a training set and a run: what `polaris-lab demo --output FOLDER` makes
 epochs = 5  # of the repetition, of the 30 of the run; each takes two seconds
 cube_path = None  # a cube of your own to turn (FITS, npy, npz, HDF5, zarr), or None
 size = None  # None turns the MHD cloud in the package (128³ cells); a number makes a synthetic one
+draw = True  # show the empty editor of the exercise
 
 # %% [markdown]
 # ## From three programs to one package
@@ -227,7 +228,7 @@ pd.DataFrame(found.entries)[["kind", "path", "words"]]
 
 # %%
 drawing = BlueprintEditor()
-drawing
+drawing if draw else None
 
 # %%
 wanted = lab.Blueprint.preset("just_kan").node("kan")

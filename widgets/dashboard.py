@@ -43,13 +43,12 @@ def _share_bundle() -> None:
         return
     from IPython.display import Javascript, display
 
-    original = MaterialComponent._render_esm.__func__
-    bundle = MaterialComponent._bundle.read_text(encoding="utf-8").strip()
+    original, bundle = MaterialComponent._render_esm.__func__, MaterialComponent._bundle
 
     def look_up(cls: type, compiled: Any = True, server: bool = False) -> Any:
-        esm = original(cls, compiled, server=server)
-        return _LOOK_UP if esm and esm.strip() == bundle else esm
+        whole = compiled is True and not server and cls._esm_base and cls._esm_path() == bundle
+        return _LOOK_UP if whole else original(cls, compiled, server=server)
 
     MaterialComponent._render_esm = classmethod(look_up)
-    text = json.dumps(bundle).replace("</", "<\\/")
+    text = json.dumps(bundle.read_text(encoding="utf-8")).replace("</", "<\\/")
     display(Javascript(f'{_SHARED} = URL.createObjectURL(new Blob([{text}], {{type: "text/javascript"}}))'))

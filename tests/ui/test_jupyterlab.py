@@ -17,6 +17,17 @@ from PIL import Image
 pytestmark = pytest.mark.browser
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+DEBUG = """
+import traceback, pyviz_comms
+for _c in (pyviz_comms.JupyterComm, pyviz_comms.Comm):
+    def _w(o):
+        def send(self, *a, **k):
+            if "cdn.holoviz" in repr(a)+repr(k):
+                open("/tmp/cdn.log","a").write(repr(a)[:1500]+"".join(traceback.format_stack())+"=====\\n")
+            return o(self, *a, **k)
+        return send
+    if "send" in _c.__dict__: _c.send = _w(_c.send)
+"""
 STARTED = "[]"
 """What stands before a code cell that has not run."""
 
@@ -66,7 +77,7 @@ def run_all(page, address: str, name: str) -> None:
     """Open a notebook, run all of it through the menu, and wait until every cell has run."""
     page.goto(f"{address}/tree/{name}?reset", wait_until="commit")
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    page.get_by_text("Python 3 (ipykernel) | Idle").or_(page.locator("[data-status=idle]")).first.wait_for()
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     end = time.monotonic() + 240
