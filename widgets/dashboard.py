@@ -17,6 +17,7 @@ _SHARED = "window.polaris_lab_bundle"
 _LOOK_UP = f"export default (await importShim({_SHARED})).default"
 """What a part of a dashboard in a notebook brings along in place of all these scripts."""
 
+
 class Dashboard(pn.viewable.Viewer):
     """A dashboard, on a page or as the last line of a cell in JupyterLab, where it loads what it needs by itself."""
 
@@ -31,6 +32,32 @@ def load_in_notebook() -> None:
     """Give the notebook that this process serves the scripts of Panel, unless it has them; elsewhere do nothing."""
     if "ipykernel" in sys.modules and not pn.extension._loaded:
         pn.extension(inline=True)
+        _carry_styles()
+
+
+@functools.cache
+def _carry_styles() -> None:
+    """Let updates of a notebook carry their style sheets, as its first outputs do: Panel would link them from outside."""
+    from bokeh.models import ImportedStyleSheet
+    from panel.io.notebook import replace_inline_css
+    from panel.reactive import Reactive
+
+    original = Reactive._get_properties
+
+    def carry(sheet: Any) -> Any:
+        return (
+            getattr(replace_inline_css(sheet), "css", sheet)
+            if isinstance(sheet, ImportedStyleSheet)
+            else sheet
+        )
+
+    def properties(self: Any, doc: Any) -> dict[str, Any]:
+        found = original(self, doc)
+        if "stylesheets" in found:
+            found["stylesheets"] = [carry(sheet) for sheet in found["stylesheets"]]
+        return found
+
+    Reactive._get_properties = properties
 
 
 @functools.cache
