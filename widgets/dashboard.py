@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from panel_material_ui.base import MaterialComponent  # icons are registered on import, before pn.extension
@@ -78,4 +80,16 @@ def _share_bundle() -> None:
 
     MaterialComponent._render_esm = classmethod(look_up)
     text = json.dumps(bundle.read_text(encoding="utf-8")).replace("</", "<\\/")
-    display(Javascript(f'{_SHARED} = URL.createObjectURL(new Blob([{text}], {{type: "text/javascript"}}))'))
+    keep = f'{_SHARED} = URL.createObjectURL(new Blob([{text}], {{type: "text/javascript"}}))'
+    display(Javascript("\n".join([keep, *_icon_fonts(bundle.parent)])))
+
+
+def _icon_fonts(folder: Path) -> list[str]:
+    """Return the scripts that load the fonts of the icons; without them a button shows the name of its icon."""
+    lines = []
+    for path in sorted(folder.glob("material-icons-*.woff2")):
+        family = "Material Icons" + (" Outlined" if "outlined" in path.name else "")
+        data = base64.b64encode(path.read_bytes()).decode()
+        url = f"url(data:font/woff2;base64,{data})"
+        lines.append(f'document.fonts.add(new FontFace("{family}", "{url}"))')
+    return lines

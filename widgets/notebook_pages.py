@@ -140,6 +140,8 @@ def katex() -> str:
 def still(output: Any, models: Mapping[str, Any]) -> Iterator[Any]:
     """Give what a page shows in place of an output that needs a running kernel; others as they are."""
     data = output.get("data", {})
+    if output.output_type == "display_data" and not data:
+        return  # a place where a dashboard could print
     if VIEW in data:
         yield from _demonstration(data[VIEW]["model_id"], models)
         return
@@ -162,7 +164,7 @@ def _demonstration(model: str, models: Mapping[str, Any]) -> Iterator[Any]:
     yield _html(f"<p><em>Here with {html.escape(words)}; the controls work in the running notebook.</em></p>")
     for state in states:
         for output in state.get("outputs", []):
-            yield from_dict(output)
+            yield from still(from_dict(output), models)
 
 
 def _below(model: str, models: Mapping[str, Any]) -> Iterator[str]:

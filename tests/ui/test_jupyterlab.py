@@ -106,8 +106,9 @@ def test_dashboards_in_jupyterlab(lab, visit):
     """The editor draws a network and answers a click, the volume viewer draws a cloud, figures between them draw too."""
     page = visit.page
     run_all(page, lab, "10_the_laboratory.ipynb")
-    for output in page.locator(".jp-OutputArea-output .bk-Canvas").all()[:2]:
-        assert spread(output) > 5, "a figure is blank"
+    for words in ("figures.number_grids", "figures.loss_curves"):
+        cell = page.locator(".jp-CodeCell", has_text=words)
+        assert spread(cell.locator(".bk-Canvas").first) > 5, "a figure is blank"
     volume = page.locator(".volume-view canvas").first
     volume.scroll_into_view_if_needed()
     page.wait_for_timeout(1500)
@@ -119,4 +120,7 @@ def test_dashboards_in_jupyterlab(lab, visit):
     node.click()
     page.get_by_text("run: contrast").first.wait_for()
     page.wait_for_timeout(1000)
+    assert page.evaluate(
+        "[...document.fonts].some(f => f.family.includes('Material Icons') && f.status == 'loaded')"
+    )
     visit.screenshot("jupyterlab_blueprint")
