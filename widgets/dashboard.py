@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,14 @@ def load_in_notebook() -> None:
 
 @functools.cache
 def _carry_styles() -> None:
-    """Let updates of a notebook carry their style sheets, as its first outputs do: Panel would link them from outside."""
+    """Let parts and updates of a notebook carry their styles, as its first outputs do: Panel would link them from outside."""
     from bokeh.models import ImportedStyleSheet
     from panel.io.notebook import replace_inline_css
     from panel.reactive import Reactive
 
     original = Reactive._get_properties
+    styles = MaterialComponent._bundle.with_suffix(".css").read_text(encoding="utf-8")
+    icons = re.findall(r"\.material-icons[^}]*}", styles)
 
     def carry(sheet: Any) -> Any:
         return (
@@ -55,9 +58,8 @@ def _carry_styles() -> None:
 
     def properties(self: Any, doc: Any) -> dict[str, Any]:
         found = original(self, doc)
-        if "stylesheets" in found:
-            found["stylesheets"] = [carry(sheet) for sheet in found["stylesheets"]]
-        return found
+        sheets = [carry(sheet) for sheet in found.get("stylesheets", [])]
+        return found | {"stylesheets": sheets + icons * isinstance(self, MaterialComponent)}
 
     Reactive._get_properties = properties
 
@@ -91,5 +93,5 @@ def _icon_fonts(folder: Path) -> list[str]:
         family = "Material Icons" + (" Outlined" if "outlined" in path.name else "")
         data = base64.b64encode(path.read_bytes()).decode()
         url = f"url(data:font/woff2;base64,{data})"
-        lines.append(f'document.fonts.add(new FontFace("{family}", "{url}"))')
+        lines.append(f'new FontFace("{family}", "{url}").load().then(font => document.fonts.add(font))')
     return lines

@@ -120,7 +120,9 @@ def test_dashboards_in_jupyterlab(lab, visit):
     node.click()
     page.get_by_text("run: contrast").first.wait_for()
     page.wait_for_timeout(1000)
-    assert page.evaluate(
-        "[...document.fonts].some(f => f.family.includes('Material Icons') && f.status == 'loaded')"
-    )
     visit.screenshot("jupyterlab_blueprint")
+    icon = page.get_by_role("button", name="Arrange").locator(".material-icons").first
+    assert "Material Icons" in icon.evaluate("icon => getComputedStyle(icon).fontFamily")
+    assert icon.bounding_box()["width"] < 30, "the icon shows its name"
+    fonts = page.evaluate("[...document.fonts].map(font => `${font.family} ${font.status}`)")
+    assert any("Material Icons" in font and "loaded" in font.split() for font in fonts), fonts
