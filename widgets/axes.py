@@ -42,6 +42,7 @@ def _fetch_nothing_in_notebooks() -> None:
     """
     import panel as pn
     from IPython import get_ipython
+    from panel.theme import Native  # another design would wrap each figure in scripts of its own
 
     from widgets.dashboard import load_in_notebook
 
@@ -50,7 +51,7 @@ def _fetch_nothing_in_notebooks() -> None:
     if shell is not None:
         shell.display_formatter.mimebundle_formatter.for_type(
             hv.core.Dimensioned,
-            lambda figure, **choices: pn.pane.HoloViews(figure)._repr_mimebundle_(**choices),
+            lambda figure, **choices: pn.pane.HoloViews(figure, design=Native)._repr_mimebundle_(**choices),
         )
 
 

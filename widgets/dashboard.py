@@ -33,9 +33,11 @@ class Dashboard(pn.viewable.Viewer):
 
 def load_in_notebook() -> None:
     """Give the notebook that this process serves the scripts of Panel, unless it has them; elsewhere do nothing."""
-    if "ipykernel" in sys.modules and not pn.extension._loaded:
+    if "ipykernel" not in sys.modules:
+        return
+    if not pn.extension._loaded:
         pn.extension(inline=True)
-        _carry_styles()
+    _carry_styles()
 
 
 @functools.cache

@@ -31,7 +31,7 @@ TEMPLATE = """
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
-{%- block footer_js -%}<script>{{ resources.equations }}</script>{%- endblock -%}
+{%- block footer_js -%}<style>math { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }</style><script>{{ resources.equations }}</script>{%- endblock -%}
 """
 
 EQUATIONS = r"""

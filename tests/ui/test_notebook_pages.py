@@ -26,12 +26,12 @@ size = 4096
 
 # %%
 cube = lab.synthetic_cloud(size=size, kind="fbm")
+VolumeViewer(cube)
+
+# %%
 N_H = lab.column_density(cube, axis="z")
 interact(lambda power: figures.sky_map(N_H**power, label="x [cm]"), power=(1.0, 2.0))
 figures.sky_map(N_H, label="column_density", pixel_size_pc=0.1)
-
-# %%
-VolumeViewer(cube)
 """
 
 
