@@ -141,7 +141,7 @@ viewer = VolumeViewer(cube)
 viewer
 
 # %% [markdown]
-# A sum has no front and no back: in *maximum* the two views are mirror images. An opaque line has: we see the near side of what is dense. That is why one channel map cannot tell the depth of a cloud, and why you should turn it.
+# A sum has no front and no back: in *maximum* the two views are mirror images (with parallel rays; switch *perspective* off). An opaque line has: we see the near side of what is dense. That is why one channel map cannot tell the depth of a cloud, and why you should turn it.
 #
 # Use the viewer on networks that predict cubes (notebook 09): a filament that ends in a flat cut, or that shows all its structure along the line of sight and none across it, was invented. Open the *opacity* editor and hide all but the densest tenth; what stays should hang together.
 #
@@ -232,8 +232,8 @@ drawing if draw else None
 
 # %%
 wanted = lab.Blueprint.preset("just_kan").node("kan")
-blocks = {node.block: node for node in drawing.draft.nodes}
-right = wanted.block in blocks and drawing.draft.outputs
+kans = [node for node in drawing.draft.nodes if node.block == wanted.block]
+right = any(kan.name in drawing.draft.outputs and kan.sources == ("column_density",) for kan in kans)
 print("right" if right else "look again: one block pixel_kan, wired to column_density, and made the output")
 
 # %% [markdown]
