@@ -201,7 +201,7 @@ figures.loss_curves({"stored:": run.history(), "repeated:": again.history()}, ti
 
 # %% [markdown]
 # *Two curves, of which you see one as far as the repetition went.* On the machine and the versions that made the stored run all digits agree; the only "difference" that is reported is the number of epochs. Elsewhere they may part in the last digits, and then slowly more: sums of floating-point
-# numbers depend on their order, and the order on processor, library and threads. So judge by what you see: *zero* here means the same machine, a gap far below the scatter between seeds (0.002 dex in notebook 05) means the same result, a larger gap means that something else changed. `compare` names it.
+# numbers depend on their order, and the order on processor, library and threads. So judge by what you see: *zero* here means the same machine, a gap far below the scatter between seeds (0.0015 dex in notebook 05) means the same result, a larger gap means that something else changed. `compare` names it.
 #
 # From the command line: `polaris-lab train --repeat classroom/way/run --output FOLDER` trains all epochs again and answers with yes or no.
 #
