@@ -11,7 +11,7 @@ JOBS ?= 2
 SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --benchmark-disable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-browser test-slow bench bench-accuracy notebooks lint clean system-test-packages
+.PHONY: help setup demo lab test test-browser test-slow bench bench-accuracy notebooks notebooks-html lint clean system-test-packages
 
 help:  ## say what there is
 	@echo "make setup      create $(VENV) with the laboratory in it"
@@ -21,6 +21,7 @@ help:  ## say what there is
 	@echo "make bench      the benchmarks, each against a plain reference timed in the same run"
 	@echo "make bench-accuracy  judge the shipped network on clouds that it never saw (about half an hour)"
 	@echo "make notebooks  write notebooks/*.ipynb anew from their .py sources"
+	@echo "make notebooks-html  run all notebooks and write docs/notebooks/*.html, to be read without Python or a network"
 	@echo "make lint       format check, lint and import contracts"
 	@echo "make clean      remove $(VENV), demo/ and every cache"
 
@@ -85,12 +86,16 @@ bench-accuracy: $(VENV)/.ok-test
 notebooks: $(VENV)/.ok
 	cd notebooks && for source in *.py; do ../$(BIN)/jupytext --quiet --update --to ipynb --set-kernel python3 "$$source"; done
 
+# NAMES="01 03" takes some of them, QUICK=1 small clouds and short trainings.
+notebooks-html: $(VENV)/.ok
+	OMP_NUM_THREADS=1 $(BIN)/python -m widgets.notebook_pages $(NAMES) $(if $(QUICK),--quick)
+
 lint: $(VENV)/.ok-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .benchmarks tests/ui/screenshots
+	rm -rf $(VENV) demo build dist docs/notebooks *.egg-info .pytest_cache .ruff_cache .import_linter_cache .benchmarks tests/ui/screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +

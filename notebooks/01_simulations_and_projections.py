@@ -275,3 +275,5 @@ print(f"the slope moves by {step:+.3f}:", "right" if moves is (abs(step) > 0.05)
 # F. Bertoldi & C. F. McKee 1992, [doi:10.1086/171638](https://doi.org/10.1086/171638);
 # J. H. Jeans 1902, [doi:10.1098/rsta.1902.0012](https://doi.org/10.1098/rsta.1902.0012);
 # J. Alves, M. Lombardi & C. J. Lada 2007, [doi:10.1051/0004-6361:20066389](https://doi.org/10.1051/0004-6361:20066389).
+#
+# **Next:** [02 · The training set](02_training_set.ipynb) · [all notebooks](00_start_here.ipynb)

@@ -254,3 +254,5 @@ print(
 #
 # **References.** E. Ntormousi & P. Hennebelle 2019, [doi:10.1051/0004-6361/201834094](https://doi.org/10.1051/0004-6361/201834094) (the simulation);
 # S. Kapoor & A. Narayanan 2023, [doi:10.1016/j.patter.2023.100804](https://doi.org/10.1016/j.patter.2023.100804) (leakage between training and validation, across the sciences).
+#
+# **Next:** [03 · How the networks work](03_how_networks_work.ipynb) · [all notebooks](00_start_here.ipynb)

@@ -368,3 +368,5 @@ print(
 # O. Oktay et al. 2018, [doi:10.48550/arXiv.1804.03999](https://doi.org/10.48550/arXiv.1804.03999);
 # Z. Liu et al. 2024, [doi:10.48550/arXiv.2404.19756](https://doi.org/10.48550/arXiv.2404.19756);
 # Z. Li 2024, [doi:10.48550/arXiv.2405.06721](https://doi.org/10.48550/arXiv.2405.06721).
+#
+# **Next:** [04 · Training and performance](04_training_and_performance.ipynb) · [all notebooks](00_start_here.ipynb)

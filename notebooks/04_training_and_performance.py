@@ -266,3 +266,5 @@ print(
 # I. Loshchilov & F. Hutter 2017, [doi:10.48550/arXiv.1608.03983](https://doi.org/10.48550/arXiv.1608.03983) (the cosine);
 # B. Efron 1979, [doi:10.1214/aos/1176344552](https://doi.org/10.1214/aos/1176344552) (the bootstrap);
 # S. Yang et al. 2023, [doi:10.48550/arXiv.2204.08610](https://doi.org/10.48550/arXiv.2204.08610) (augmentation).
+#
+# **Next:** [05 · Complexity and KAN](05_complexity_and_kan.ipynb) · [all notebooks](00_start_here.ipynb)

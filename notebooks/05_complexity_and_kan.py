@@ -244,3 +244,5 @@ print(
 # Z. Li 2024, [doi:10.48550/arXiv.2405.06721](https://doi.org/10.48550/arXiv.2405.06721);
 # C. Li et al. 2024, [doi:10.48550/arXiv.2406.02918](https://doi.org/10.48550/arXiv.2406.02918) (U-KAN);
 # O. Ronneberger, P. Fischer & T. Brox 2015, [doi:10.1007/978-3-319-24574-4_28](https://doi.org/10.1007/978-3-319-24574-4_28).
+#
+# **Next:** [06 · Working scale, size of the training set](06_scale_and_set_size.ipynb) · [all notebooks](00_start_here.ipynb)

@@ -245,3 +245,5 @@ print("right" if abs(spans - 0.025) < 0.0003 else f"look again: there the beam s
 # **References.** Ph. André et al. 2010, [doi:10.1051/0004-6361/201014666](https://doi.org/10.1051/0004-6361/201014666) (Herschel Gould Belt Survey);
 # P. Palmeirim et al. 2013, [doi:10.1051/0004-6361/201220500](https://doi.org/10.1051/0004-6361/201220500) (18.2″ column density maps);
 # J. Hestness et al. 2017, [doi:10.48550/arXiv.1712.00409](https://doi.org/10.48550/arXiv.1712.00409) (error against training-set size).
+#
+# **Next:** [07 · Observations](07_observations.ipynb) · [all notebooks](00_start_here.ipynb)

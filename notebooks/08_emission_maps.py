@@ -235,3 +235,5 @@ print(
 #
 # **References.** F. L. Schöier et al. 2005, [doi:10.1051/0004-6361:20041729](https://doi.org/10.1051/0004-6361:20041729)
 # (molecular data); D. J. Fixsen 2009, [doi:10.1088/0004-637X/707/2/916](https://doi.org/10.1088/0004-637X/707/2/916) (background).
+#
+# **Next:** [09 · Several inputs, and volumes](09_several_inputs_and_volumes.ipynb) · [all notebooks](00_start_here.ipynb)

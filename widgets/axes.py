@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from collections.abc import Callable
@@ -17,15 +18,21 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def bokeh_options() -> Any:
     """Load the Bokeh backend of HoloViews once, when the first figure needs it; return its options."""
-    if "bokeh" not in hv.Store.renderers:
-        from bokeh.core.validation import silence
-        from bokeh.core.validation.warnings import FIXED_SIZING_MODE
-
-        hv.extension("bokeh", logo=False, inline=True)
-        if "ipykernel" in sys.modules:
-            _fetch_nothing_in_notebooks()
-        silence(FIXED_SIZING_MODE, True)  # HoloViews sizes the frame and leaves the rest to the browser
+    _load_backend()
     return hv.opts
+
+
+@functools.cache
+def _load_backend() -> None:
+    """Load the Bokeh backend, and tell a notebook how to show figures; a dashboard may have loaded the former."""
+    from bokeh.core.validation import silence
+    from bokeh.core.validation.warnings import FIXED_SIZING_MODE
+
+    if "bokeh" not in hv.Store.renderers:
+        hv.extension("bokeh", logo=False, inline=True)
+    if "ipykernel" in sys.modules:
+        _fetch_nothing_in_notebooks()
+    silence(FIXED_SIZING_MODE, True)  # HoloViews sizes the frame and leaves the rest to the browser
 
 
 def _fetch_nothing_in_notebooks() -> None:
@@ -35,13 +42,16 @@ def _fetch_nothing_in_notebooks() -> None:
     """
     import panel as pn
     from IPython import get_ipython
+    from panel.theme import Native  # another design would wrap each figure in scripts of its own
 
-    pn.extension(inline=True)
+    from widgets.dashboard import load_in_notebook
+
+    load_in_notebook()
     shell = get_ipython()
     if shell is not None:
         shell.display_formatter.mimebundle_formatter.for_type(
             hv.core.Dimensioned,
-            lambda figure, **choices: pn.pane.HoloViews(figure)._repr_mimebundle_(**choices),
+            lambda figure, **choices: pn.pane.HoloViews(figure, design=Native)._repr_mimebundle_(**choices),
         )
 
 

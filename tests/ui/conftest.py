@@ -106,7 +106,7 @@ def servers(folder: Path) -> Iterator[Callable[..., str]]:
             assert server.poll() is None, f"the server ended: {text}"
             assert time.monotonic() < end, f"the server did not start: {text}"
             time.sleep(0.1)
-        return next(line for line in text.splitlines() if line.startswith("http://"))
+        return next(word for word in text.split() if word.startswith("http://"))
 
     try:
         yield start
