@@ -54,6 +54,7 @@ lab: $(VENV)/.ok
 	@mkdir -p $(VENV)/share/jupyter/lab/settings
 	@cp notebooks/lab_settings.json $(VENV)/share/jupyter/lab/settings/overrides.json
 	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+	  --LabApp.default_url=/lab/tree/00_start_here.ipynb \
 	  $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # The browser tests need Chromium, PyVista off-screen needs libegl1.

@@ -4,7 +4,7 @@
 # A telescope sees how much gas lies behind each pixel of a molecular cloud, and never where along the line of sight. These notebooks tell how a network learns to say how *dense* that gas is, how far it can be trusted, and
 # where it cannot. They follow the report *Inferring Volume Density in Molecular Clouds Using Deep Learning* (Z. Ribeiro, IPAG Grenoble, 2025) section by section, with clouds and networks of their own, so that every figure can be made again.
 #
-# **First, see whether all is well.** Click into the cell below and press Shift+Enter, twice. After some seconds (the first time the libraries are loaded) a cloud appears.
+# **First, see whether all is well.** Wait until *Idle* stands at the bottom of the page: then Python is ready. (Should JupyterLab ask for a kernel, take *Python 3*.) Click into the cell below and press Shift+Enter, twice. After ten seconds or so, when the libraries are loaded, a cloud appears.
 
 # %% quick={"size": 16} tags=["parameters"]
 import polaris_lab as lab
