@@ -31,6 +31,7 @@ from widgets.observation_figures import (
     core_errors,
     core_markers,
     core_mass_function,
+    coverage_plane,
     density_pdfs,
 )
 from widgets.performance import accuracy_by_tolerance, residual_bands, residual_violins
@@ -51,6 +52,7 @@ __all__ = [
     "core_mass_function",
     "correlation",
     "coverage_curves",
+    "coverage_plane",
     "density_pdfs",
     "history_table",
     "integrated_map",

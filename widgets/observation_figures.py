@@ -206,6 +206,35 @@ def density_pdfs(
     return hv.Overlay(layers).opts(options).opts(hooks=[_log_x(span, width)])
 
 
+def coverage_plane(
+    coverage: Any, *, title: str = "Patches of the map among those of the training set", width: int = 420, height: int = 320
+) -> hv.Overlay:
+    """Draw mean and spread of log N_H in windows of a map and in training patches (report, figure 36).
+
+    Parameters
+    ----------
+    coverage : Coverage
+        Of :func:`polaris_lab.observations.coverage.compare`.
+    title, width, height
+        Head and frame [px].
+    """
+    opts = bokeh_options()
+    mean = hv.Dimension("mean", label="mean of log₁₀ N_H [dex of cm⁻²]")
+    spread = hv.Dimension("spread", label="spread of log₁₀ N_H [dex]")
+    clouds = {
+        "training patches": (coverage.training_mean, coverage.training_spread, style.NEUTRAL, 5),
+        "windows of the map": (coverage.mean, coverage.spread, style.VERMILION, 7),
+    }
+    layers = [
+        hv.Scatter((x, y), mean, spread, label=name).opts(
+            opts.Scatter(backend="bokeh", color=colour, size=size, alpha=0.6)
+        )
+        for name, (x, y, colour, size) in clouds.items()
+    ]
+    options = curve_options(title, width, height, xlabel=mean.label, ylabel=spread.label)
+    return hv.Overlay(layers).opts(options).opts(hooks=_clean(), legend_position="top_right")
+
+
 def core_markers(
     x: np.ndarray, y: np.ndarray, name: np.ndarray | None = None, *, size: float = 7.0
 ) -> hv.Points:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import holoviews as hv
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.wcs import WCS
 
-from polaris_lab.observations import cores, gas
+from polaris_lab.datasets import PatchDataset
+from polaris_lab.observations import Observation, cores, coverage, gas
 from polaris_lab.observations.cores import CoreErrors
 from widgets import figures
 
 RNG = np.random.default_rng(0)
 DENSITY = 10 ** RNG.normal(3, 0.5, (80, 80))
 COLUMN = 1e20 * DENSITY**0.5
+TANGENT = WCS(naxis=2)
+TANGENT.wcs.ctype, TANGENT.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [-0.02, 0.02]
 
 
 def some_errors(count: int = 25) -> CoreErrors:
@@ -77,3 +82,21 @@ def test_cores_are_marked_on_a_map():
     (points,) = elements(overlay, hv.Points)
     assert list(points["core"]) == ["a", "b"]
     assert rendered(overlay) is not None
+
+
+def test_the_plane_of_coverage_holds_every_window_and_patch():
+    observation = Observation(COLUMN, wcs=TANGENT, distance=140 * u.pc, species="H", name="noise")
+    patches = COLUMN[:64, :64].reshape(4, 16, 4, 16).swapaxes(1, 2).reshape(16, 16, 16)
+    training = PatchDataset.from_arrays(
+        {"column_density": 3 * patches},
+        {"mass_weighted_density": patches / 1e18},
+        pixel_size=observation.pixel_size_pc * u.pc,
+        split=["training"] * 16,
+    )
+    found = coverage.compare(training, observation)
+    overlay = figures.coverage_plane(found)
+    learnt, seen = elements(overlay, hv.Scatter)
+    np.testing.assert_allclose(learnt["mean"], np.log10(3 * patches).mean(axis=(1, 2)), atol=1e-4)
+    assert len(seen) == len(found.mean)
+    assert learnt["mean"].mean() - seen["mean"].mean() == pytest.approx(np.log10(3), abs=0.05)
+    assert all("dex" in axis.axis_label for axis in (*rendered(overlay).xaxis, *rendered(overlay).yaxis))
