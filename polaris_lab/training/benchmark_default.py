@@ -105,7 +105,9 @@ def default_benchmark(
     if not cpu_minutes > 0:
         raise ValueError(f"cpu_minutes: expected a positive number, got {cpu_minutes}")
     folder, say = Path(folder), progress or (lambda line: None)
-    sets = accuracy_sets(folder, shared=None if shared is None else Path(shared), clouds=clouds, cells=cells, say=say)
+    sets = accuracy_sets(
+        folder, shared=None if shared is None else Path(shared), clouds=clouds, cells=cells, say=say
+    )
     data, entries, notes = compared_networks(folder, cpu_minutes=cpu_minutes, say=say, networks=networks)
     tables = []
     for chosen in sets:

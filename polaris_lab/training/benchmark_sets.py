@@ -94,9 +94,7 @@ def accuracy_sets(
         Told one line before each cloud that is made.
     """
     found = [_suite(folder, clouds, say)]
-    common = [
-        (f"common {n}", draw_copula_choices(n)) for n in range(FIRST_COMMON, FIRST_COMMON + clouds)
-    ]
+    common = [(f"common {n}", draw_copula_choices(n)) for n in range(FIRST_COMMON, FIRST_COMMON + clouds)]
     beyond = [(f"outside {n}", choices) for n, choices in enumerate(OUTSIDE)]
     depth, crop = 0.05 * cells, cells // 2
     maps, names = whole_maps(common, folder / "common", cells=cells, crop=crop, progress=say)

@@ -186,7 +186,9 @@ def whole_maps(
     progress: Callable[[str], None] | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """Return the centres of all faces of clouds, shape (n, quantities, crop, crop), and the cloud of each."""
-    made = [(name, cloud_maps(choices, cells, folder, name=name, progress=progress)) for name, choices in clouds]
+    made = [
+        (name, cloud_maps(choices, cells, folder, name=name, progress=progress)) for name, choices in clouds
+    ]
     patches = _centres(made, crop)
     return np.stack([maps for _, _, maps in patches]), [name for name, _, _ in patches]
 
