@@ -28,8 +28,21 @@ from polaris_lab.observations.cores import core_errors, read_catalogue
 from polaris_lab.observations.literature import compare_with_literature
 from polaris_lab.observations.prediction import REASONS
 
+AT_CORES = (
+    "Predictions at cores lie far below the catalogue, and their 95 % intervals rarely hold it: do not read the density of a core from this network. "
+    "Part of it is definition (the beam of 36 to 46 arcsec is wider than most of these cores, whose deconvolved radii are uncertain, and the Gaussian factor "
+    "supposes a resolved peak), but an interval that claims to cover what the beam hides should have held them, and many of these pixels "
+    "carry no flag. Even the catalogue's column over its beam gives more."
+)
+ON_COMPLEXES = (
+    "On maps of whole complexes the published filament densities are not reached either: at 0.07 to 0.17 pc a pixel averages "
+    "over the filament, and unrelated gas along the line of sight counts."
+)
 CORES = "cores/perseus_hgbs_derived_subset.csv"
 LARGEST_PICTURE = 120_000  # bytes
+DENSITIES = {"mean_density": 2.46, "mean_density_observed": 2.46, "peak_density": 0.5**0.5}
+"""Densities of the catalogue, and the mass-weighted mean on the axis of a Gaussian core over each."""
+
 COLUMN_BINS = (20.5, 21.0, 21.5, 22.0, 22.5, 23.0)
 
 
@@ -138,9 +151,11 @@ def beside_cores(sky: Any, found: Any, catalogue: Any) -> list[str]:
     ]
     fits = np.array(["no SED fit" not in str(comment) for comment in catalogue["comment"]])
     for label, table in (("all", catalogue), ("with a fitted temperature", catalogue[fits])):
-        for column in ("mean_density", "mean_density_observed"):
+        for column, factor in DENSITIES.items():
             try:
-                errors = core_errors(found.density, sky.column_density, sky.wcs, table, column=column)
+                errors = core_errors(
+                    found.density, sky.column_density, sky.wcs, table, column=column, profile_factor=factor
+                )
             except ValueError as error:
                 lines.append(f"| {label} | {column} | {error} | | | | |")
                 continue
@@ -215,17 +230,14 @@ def page(data: Path, target: Path) -> str:
         "a real map is not known: what stands beside the predictions is other people's estimates, of other quantities. "
         "The network's answer is the mass-weighted mean along the line of sight, in nuclei of hydrogen.", "",
         "Densities of cores: HGBS (Pezzuto et al. 2021; André et al. 2010), mean density of H2 within the deconvolved (`mean_density`) or the observed "
-        "radius, times 2 for nuclei and 2.46 for the mass-weighted mean on the axis of a Gaussian core. A core's mean counts its own gas only, the network's "
+        "radius, times 2 for nuclei and 2.46 for the mass-weighted mean on the axis of a Gaussian core; `peak_density` is no independent density but the "
+        "catalogue's column over its beam of 36 arcsec (times 2 / sqrt 2), what a core would have that is as deep as the beam is wide. A core's mean counts its own gas only, the network's "
         "also what lies before and behind it; and its peak is averaged over the beam.", "",
     ]  # fmt: skip
     told = [section(chosen, data, target.parent / "images") for chosen in MAPS]
     lines += [
         "## Where it fails", "", *(f"- {fails}" for _, fails in told), "",
-        "Predictions at cores lie far below the catalogue, and their 95 % intervals rarely hold it: do not read the density of a core from this network. "
-        "Part of it is definition (the beam of 36 to 46 arcsec is wider than most of these cores, whose deconvolved radii are uncertain, and the Gaussian factor "
-        "supposes a resolved peak), but an interval that claimed to cover what the beam hides should have held them, and most of these pixels "
-        "carry no flag. On maps of whole complexes the published filament densities are not reached either: at 0.07 to 0.17 pc a pixel averages "
-        "over the filament, and unrelated gas along the line of sight counts.", "",
+        *([AT_CORES, ""] if (data / CORES).is_file() else []), *([ON_COMPLEXES, ""] if (data / MAPS[-1].file).is_file() else []),
     ]  # fmt: skip
     for words, _ in told:
         lines += words
