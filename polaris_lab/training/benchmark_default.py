@@ -14,7 +14,7 @@ from polaris_lab.datasets import PatchDataset
 from polaris_lab.estimators import ESTIMATORS, fit_estimator
 from polaris_lab.training.benchmark import REFERENCES, BenchmarkTable, Entry, benchmark
 from polaris_lab.training.benchmark_networks import NETWORKS, SLOW, Network, folder_name, is_trained, trained
-from polaris_lab.training.benchmark_sets import TARGET, AccuracySet, accuracy_sets, own_family
+from polaris_lab.training.benchmark_sets import TARGET, AccuracySet, accuracy_sets, common_family, own_family
 from polaris_lab.training.recalibration import recalibration_of
 from polaris_lab.training.recipes import load_recipe, pretrained
 from polaris_lab.training.recipes.work import patches_of
@@ -146,8 +146,9 @@ def _judged(
 
 def _own(chosen: AccuracySet, folder: Path, named: dict[str, Any]) -> list[str]:
     """Add references that know the gas of this set: fitted to clouds of its family, or to the very snapshot."""
-    if chosen.key == "suite":
-        maps, pixel = own_family(folder)
+    if chosen.key in ("suite", "common"):
+        cells = 2 * chosen.maps.patch_size
+        maps, pixel = own_family(folder) if chosen.key == "suite" else common_family(folder, cells)
         names = {f"{name}, same family": (name, maps, pixel) for name in REFERENCES}
     elif chosen.key in _MHD:
         rows = chosen.maps.indices("validation")

@@ -123,6 +123,12 @@ def own_family(folder: Path, clouds: int = 20) -> tuple[np.ndarray, float]:
     return maps, pixel
 
 
+def common_family(folder: Path, cells: int, clouds: int = 24) -> tuple[np.ndarray, float]:
+    """Return the same of the clouds of the common work that references are fitted to: the centres of their faces."""
+    learn = [(f"training {n:03d}", draw_copula_choices(n)) for n in range(clouds)]
+    return whole_maps(learn, folder / "common", cells=cells, crop=cells // 2)[0], 0.05
+
+
 def coarser(maps: np.ndarray, factor: int) -> np.ndarray:
     """Return maps (n, quantities, y, x) in pixels `factor` times as large: N averaged, <n>_M with the weight N.
 

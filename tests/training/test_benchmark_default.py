@@ -32,6 +32,7 @@ def tables(tmp_path_factory):
             cloud=["a"] * len(maps),
         )
         patch.setattr(benchmark_default, "own_family", lambda folder: family)
+        patch.setattr(benchmark_default, "common_family", lambda folder, cells: family)
         patch.setattr(benchmark_default, "compared_networks", lambda *args, **kwargs: (learnt, {}, []))
 
         def make():
