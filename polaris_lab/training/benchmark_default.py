@@ -147,7 +147,7 @@ def _judged(
 def _own(chosen: AccuracySet, folder: Path, named: dict[str, Any]) -> list[str]:
     """Add references that know the gas of this set: fitted to clouds of its family, or to the very snapshot."""
     if chosen.key in ("suite", "common"):
-        cells = 2 * chosen.maps.patch_size
+        cells = 2 * chosen.maps.read("column_density", np.arange(1)).shape[-1]
         maps, pixel = own_family(folder) if chosen.key == "suite" else common_family(folder, cells)
         names = {f"{name}, same family": (name, maps, pixel) for name in REFERENCES}
     elif chosen.key in _MHD:
