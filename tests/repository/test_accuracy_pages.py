@@ -21,7 +21,7 @@ def test_the_accuracy_page_has_every_set_and_column():
         assert f"## {part}" in text
     for column in HEAD:
         assert column in text
-    assert text.count(f"| {SHIPPED} |") == text.count(f"| {TOLD} |") == text.count("\n## (")
+    assert text.count(f"\n| {SHIPPED} |") == text.count(f"\n| {TOLD} |") == text.count("\n## (")
 
 
 def test_the_snapshots_are_not_called_unseen():

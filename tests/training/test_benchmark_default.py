@@ -89,7 +89,7 @@ def test_the_page_has_every_column_and_says_that_budgets_differ(tables):
         "## Goals",
     ):
         assert words in text
-    assert text.count(f"| {SHIPPED} |") == len(tables)
+    assert text.count(f"\n| {SHIPPED} |") == len(tables)
 
 
 def test_a_goal_that_is_missed_is_called_missed(tables):
