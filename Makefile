@@ -11,7 +11,7 @@ JOBS ?= 2
 SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --benchmark-disable
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-browser test-slow bench bench-accuracy notebooks notebooks-html lint clean system-test-packages
+.PHONY: help setup demo lab test test-browser test-slow bench bench-accuracy real-maps notebooks notebooks-html lint clean system-test-packages
 
 help:  ## say what there is
 	@echo "make setup      create $(VENV) with the laboratory in it"
@@ -19,7 +19,8 @@ help:  ## say what there is
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       the tests (at most 15 minutes); make test-browser the dashboards in Chromium (as long); make test-slow for the long ones"
 	@echo "make bench      the benchmarks, each against a plain reference timed in the same run"
-	@echo "make bench-accuracy  judge the shipped network on clouds that it never saw (about half an hour)"
+	@echo "make bench-accuracy  write docs/accuracy.md: the shipped network beside others on clouds that it never saw (an hour or two)"
+	@echo "make real-maps  predict the real maps under SHARED=folder and write docs/real_maps.md"
 	@echo "make notebooks  write notebooks/*.ipynb anew from their .py sources"
 	@echo "make notebooks-html  run all notebooks and write docs/notebooks/*.html, to be read without Python or a network"
 	@echo "make lint       format check, lint and import contracts"
@@ -82,7 +83,11 @@ bench: $(VENV)/.ok-test
 
 # SHARED=folder with simulation/ adds the MHD snapshots.
 bench-accuracy: $(VENV)/.ok-test
+	OMP_NUM_THREADS=1 $(BIN)/polaris-lab benchmark --default --cache build/accuracy --output docs/accuracy.md $(if $(SHARED),--shared $(SHARED))
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/default_model.py build/accuracy $(if $(SHARED),--shared $(SHARED))
+
+real-maps: $(VENV)/.ok-test
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/real_maps.py $(or $(SHARED),../shared/data)
 
 notebooks: $(VENV)/.ok
 	cd notebooks && for source in *.py; do ../$(BIN)/jupytext --quiet --update --to ipynb --set-kernel python3 "$$source"; done

@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--medium", action="store_true",
         help="the table of the README: all clouds and networks, without the estimators of seconds a map",
     )  # fmt: skip
+    size.add_argument(
+        "--default", action="store_true",
+        help="judge the network that is shipped beside others on the project's suite, the common work, gas beyond its ranges and in "
+        "other pixels, and the MHD snapshots: docs/accuracy.md",
+    )  # fmt: skip
     size.add_argument("--full", action="store_true", help="everything (the default)")
     parser.add_argument("--output", type=Path, metavar="TABLE.md", help="write the table here, as Markdown")
     parser.add_argument(
@@ -59,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help="judge on the clouds from this number on (2000), for example 4000: others than have been looked at",
     )
+    parser.add_argument(
+        "--shared",
+        type=Path,
+        metavar="DATA",
+        help="of --default: folder with simulation/, for the MHD snapshots",
+    )
     parser.add_argument("--quiet", action="store_true", help="do not say what is being done")
 
 
@@ -81,6 +92,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             print(line, file=sys.stderr, flush=True)
 
     cache = arguments.cache or Path(pooch.os_cache("polaris-lab")) / "benchmark"
+    if arguments.default:
+        return _default(arguments, cache, say)
+    if arguments.shared is not None:
+        raise ValueError(
+            "--shared: expected together with --default, which has the MHD snapshots in its table"
+        )
     size = "quick" if arguments.quick else "medium" if arguments.medium else "full"
     table = run_benchmark(
         cache,
@@ -99,3 +116,27 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     elif not arguments.json:
         print(table.to_markdown())
     return table.to_dict()
+
+
+def _default(arguments: argparse.Namespace, cache: Path, say: Any) -> dict[str, Any]:
+    """Judge the shipped network on each kind of gas, and show or write the page."""
+    from polaris_lab.config import SCHEMA, write_bytes
+    from polaris_lab.training.benchmark_default import default_benchmark
+    from polaris_lab.training.benchmark_page import page
+
+    if arguments.network or arguments.estimator or arguments.first_test is not None:
+        raise ValueError(
+            "--default: expected alone, got --network, --estimator or --first-test: its methods and clouds are fixed"
+        )
+    tables = default_benchmark(
+        cache / "default", shared=arguments.shared, cpu_minutes=arguments.cpu_minutes, progress=say
+    )
+    text = page(
+        tables, f"polaris-lab benchmark --default --cpu-minutes {arguments.cpu_minutes:g} --shared DATA"
+    )
+    if arguments.output is not None:
+        write_bytes(arguments.output, text.encode())
+        say(f"wrote {arguments.output}")
+    elif not arguments.json:
+        print(text)
+    return {"schema": SCHEMA, "kind": "benchmarks", "tables": [table.to_dict() for table in tables]}

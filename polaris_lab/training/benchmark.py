@@ -34,9 +34,11 @@ REFERENCES = ("power_law", "multi_scale")
 SCORES = (
     "rmse_dex",
     "bias_dex",
+    "in_map_rmse_dex",
     "accuracy_0.1",
     "accuracy_0.2",
     "accuracy_0.3",
+    "accuracy_0.5",
     "densest_1_percent_bias_dex",
     "densest_1_percent_rmse_dex",
     "wasserstein_dex",

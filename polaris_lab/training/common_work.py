@@ -177,6 +177,22 @@ def projections(density: np.ndarray, cell_size_pc: float) -> np.ndarray:
     return maps
 
 
+def whole_maps(
+    clouds: Sequence[tuple[str, CopulaChoices]],
+    folder: Path,
+    *,
+    cells: int,
+    crop: int,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[np.ndarray, list[str]]:
+    """Return the centres of all faces of clouds, shape (n, quantities, crop, crop), and the cloud of each."""
+    made = [
+        (name, cloud_maps(choices, cells, folder, name=name, progress=progress)) for name, choices in clouds
+    ]
+    patches = _centres(made, crop)
+    return np.stack([maps for _, _, maps in patches]), [name for name, _, _ in patches]
+
+
 Patch = tuple[str, str, np.ndarray]
 """Cloud, line of sight, and the quantities (3, y, x)."""
 

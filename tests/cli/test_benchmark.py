@@ -60,3 +60,15 @@ def test_one_network_against_one_estimator_on_other_clouds(tiny, monkeypatch, tm
 def test_a_choice_that_does_not_exist_is_one_line(tiny, tmp_path, capsys, words, match):
     assert main(["benchmark", "--quick", "--cache", str(tmp_path), *words]) == 1
     assert match in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["--shared", "data"], "--shared: expected together with --default"),
+        (["--default", "--first-test", "4000"], "--default: expected alone"),
+    ],
+)
+def test_choices_of_the_default_table_do_not_mix_with_others(tmp_path, capsys, words, match):
+    assert main(["benchmark", "--cache", str(tmp_path), "--quiet", *words]) == 1
+    assert match in capsys.readouterr().err
