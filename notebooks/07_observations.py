@@ -101,8 +101,8 @@ farther = lab.predict_density(run, twice, progress=False)
 print("twice as far: density times", f"{np.nanmedian(farther.density / prediction.density):.2f}")
 
 # %% [markdown]
-# On this map the network errs by 0.18 dex; a straight line that was *fitted to the truth of this map* by 0.21. (One map of one cloud: a test, not a proof. The [model card](../polaris_lab/pretrained/default/MODEL_CARD.md) has the other numbers.)
-# The 68 % interval holds about two thirds of the pixels. And the distance: twice as far, half as dense. The network cannot know better, it sees the same picture.
+# On this map the network errs by 0.18 dex; a straight line that was *fitted to the truth of this map* by 0.22. (One map of one cloud: a test, not a proof. The [model card](../polaris_lab/pretrained/default/MODEL_CARD.md) has the other numbers.)
+# The 68 % interval holds 74 % of the pixels, the 95 % interval 99 %: here it is somewhat too wide. And the distance: twice as far, half as dense. The network cannot know better, it sees the same picture.
 #
 # ## Does the network know such gas?
 #
@@ -133,7 +133,7 @@ planes[0] + planes[1]
 # %%
 relations = {"Predicted": prediction.density} | ({} if truth is None else {"True": truth})
 drawn = [
-    figures.column_relation(gas.column_relation(column, n), title=name, width=340)
+    figures.column_relation(gas.column_relation(column, n), title=name, width=250)
     for name, n in relations.items()
 ]
 masses = {
@@ -145,13 +145,15 @@ masses["Predicted, star formation rate"] = str(
 )
 print(pd.Series(masses).to_string())
 (
-    figures.density_pdfs({name: gas.density_pdf(n, column, weight="mass") for name, n in relations.items()})
+    figures.density_pdfs(
+        {name: gas.density_pdf(n, column, weight="mass") for name, n in relations.items()}, width=290
+    )
     + drawn[0]
     + drawn[-1]
 )
 
 # %% [markdown]
-# *Left: how the mass is shared among densities. Right: pixels, contours that hold 25 to 95 % of them, and the median.* The truth scatters at one column density by a factor of two and more: that is what one map cannot tell and what the interval is for. A prediction is always narrower than the truth.
+# *First: how the mass is shared among densities. Then: pixels, contours that hold 25 to 95 % of them, and the median.* The truth scatters at one column density by a factor of two and more: that is what one map cannot tell and what the interval is for. A prediction is always narrower than the truth.
 # The mass of gas above $10^4$ cm⁻³, and the star formation rate $\epsilon M / t_\mathrm{ff}$ with $\epsilon = 0.01$, follow from the map; a mass is a sum over pixels whose errors go together, so take its error from samples of whole maps, not from pixel intervals added up.
 #
 # ## Dense cores as a check
@@ -179,8 +181,8 @@ if catalogue is not None:
     display(figures.core_errors({"network of the package": errors}))
 
 # %% [markdown]
-# *The counterpart of figure 35, with cores whose density is known.* The network of the package had cores in its training, also small ones in diffuse gas; its errors stay within a few tenths of a dex. On real catalogues two more things enter: a catalogue's density is its
-# author's (a mean over a radius, H₂ not H, another distance), and its profile factor, which you choose.
+# *The counterpart of figure 35, with cores whose density is known.* The network of the package had cores in its training, also small ones in diffuse gas; its median error is +0.05 dex, the scatter 0.12. These cores are wider than the beam. On the real maps of Barnard 5 and IC 348 it comes out at a **tenth** of the catalogue's mean densities ([docs/real_maps.md](../docs/real_maps.md)): most cores there are smaller
+# than the beam, and a catalogue's density is its author's (a mean over a radius, H₂ not H, another distance, a profile factor that you choose). Do not read the density of an unresolved core from such a map.
 #
 # ## Two lengths
 #
@@ -201,9 +203,9 @@ print(
 figures.map_grid({"Predicted N / <n>_M [pc]": depth}, label="pc", pixel_size_pc=pixel, width=300)
 
 # %% [markdown]
-# *How much line of sight the mass of each pixel fills.* Dark filaments are thin. The report's equation 7 gave $10^5$ pc for Polaris, a thousand times its distance: that is how it knew its prediction there to be wrong.[^1] A test like this costs nothing. Use it.
+# *How much line of sight the mass of each pixel fills.* Dark filaments are thin. The report's equation 7 gave $10^5$ pc for Polaris, a thousand times its distance: that is how it knew its prediction there to be wrong.¹ A test like this costs nothing. Use it.
 #
-# [^1]: With the numbers of the report's text ($n_c = 5\times10^4$ cm⁻³, $r = 0.03$ pc, $n_d = 30$ cm⁻³), $10^5$ pc needs $\langle n\rangle_M \approx 80$ cm⁻³ on a core, as the table shows; the report's map has up to 300 there, which gives 18 000 pc. The conclusion holds with either.
+# ¹ *A slip of the report:* with the numbers of the report's text ($n_c = 5\times10^4$ cm⁻³, $r = 0.03$ pc, $n_d = 30$ cm⁻³), $10^5$ pc needs $\langle n\rangle_M \approx 80$ cm⁻³ on a core, as the table shows; the report's map has up to 300 there, which gives 18 000 pc. The conclusion holds with either.
 #
 # ## Mend the residuals?
 #
@@ -235,14 +237,14 @@ print(
     .to_string()
 )
 bands = [
-    figures.residual_bands(residuals_by_density(values, target[second], by="target"), title=name, width=300)
+    figures.residual_bands(residuals_by_density(values, target[second], by="target"), title=name, width=380)
     for name, values in mended.items()
 ]
-bands[0] + bands[1] + bands[2]
+(bands[0] + bands[1] + bands[2]).cols(2)
 
 # %% [markdown]
-# *The counterparts of figures 47 and 48.* Each curve is made on half of the held-out clouds and judged on the other half. The report's form flattens the mean by **true** density, which looks like a success, and makes the error larger: it stretches every prediction to undo what is no fault but ignorance (a blurred truth *must* fall short at its peaks).
-# Taken by **predicted** density, there is hardly anything to correct. That is the curve a user can act on, since nobody knows the true density of a pixel.
+# *The counterparts of figures 47 and 48.* Each curve is made on half of the held-out clouds and judged on the other half. The report's form flattens the mean by **true** density, which looks like a success, and makes the error larger, 0.238 for 0.212 dex: it stretches every prediction to undo what is no fault but ignorance (a blurred truth *must* fall short at its peaks).
+# Taken by **predicted** density there is hardly anything to correct: 0.216 dex, nothing gained on other clouds. That is the curve a user can act on, since nobody knows the true density of a pixel.
 #
 # ## Explore
 #
