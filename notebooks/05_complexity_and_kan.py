@@ -85,8 +85,8 @@ summary.sort_values("mean").round(4)
 
 # %% [markdown]
 # *The counterpart of the report's figure 14, as an error (small is good) with scatter over the seeds, and what a training costs.* The smallest network (2 layers, 4 filters, 3 821 numbers) reaches 0.209 dex; 3 layers with 16 filters, 64 times
-# larger, 0.205. The power law stands at 0.227. So most of what a network can add is there with a few thousand numbers, and the
-# rest of the map is nearly flat: compare the two scatters that the cell printed. (Cells that are not finished stay empty.)
+# larger, 0.205; the largest (4 layers, 16 filters, a million numbers) 0.203. The power law stands at 0.227. So most of what a network can add is there with a few thousand numbers, and the
+# rest of the map is nearly flat: compare the two scatters that the cell printed.
 #
 # The report found more accuracy with *fewer* layers. Its map, read back below, has one training a cell. Is there anything in it but chance? One cell can be checked: 64 filters and 4 layers has 0.824 in the map and 0.86
 # in the report's figure 13. The same network twice, and a difference of 0.03.
@@ -154,7 +154,7 @@ table("convolutions")
 
 # %% [markdown]
 # *The counterpart of the report's figure 16.* Read it as a physicist reads two measurements: subtract, and compare with the scatter. A difference below the scatter of the seeds is no result, whichever sign it has; if
-# there is none, take the cheaper network.
+# there is none, take the cheaper network. Ours: with 8 filters 0.2062 ± 0.0024 dex for one convolution and 0.2050 ± 0.0010 for two; with 16 filters 0.2049 ± 0.0001 and 0.2052 ± 0.0016. No difference, for twice the numbers.
 #
 # ## Networks with Kolmogorov-Arnold parts
 #
@@ -172,7 +172,7 @@ table("architectures")
 
 # %% [markdown]
 # *The counterparts of the report's figures 17, 19 and 20 in one table: 3 layers, 8 filters, two seeds each.* Watch two rows. The KAN alone sees single pixels; its distance to the U-Net is what the surroundings are worth. And U-Net + KAN
-# has no power law to start from, as the plain U-Net has: there the KAN *is* the law, found by itself. Where it helps, that may be the report's answer: a U-Net alone has to spend filters on a curve that ten neurons draw better.
+# has no power law to start from, as the plain U-Net has: there the KAN *is* the law, found by itself. We found: U-Net 0.206 ± 0.002 dex, K-Net 0.206 ± 0.001, U-KAN 0.206 ± 0.0004 with four times the numbers, U-Net + KAN 0.211 ± 0.002 (product: 0.212 ± 0.001), the KAN alone 0.223. So on these clouds no KAN part gains anything over the U-Net that starts from the law, and a law that must be found costs 0.005. What the surroundings of a pixel are worth: 0.016 dex. The report's gain from U-Net + KAN was over a U-Net *without* a law; that may be its answer: such a U-Net has to spend filters on a curve that ten neurons draw better.
 #
 # ## Reading the law off a KAN
 #
