@@ -207,7 +207,11 @@ def density_pdfs(
 
 
 def coverage_plane(
-    coverage: Any, *, title: str = "Patches of the map among those of the training set", width: int = 420, height: int = 320
+    coverage: Any,
+    *,
+    title: str = "Patches of the map among those of the training set",
+    width: int = 420,
+    height: int = 320,
 ) -> hv.Overlay:
     """Draw mean and spread of log N_H in windows of a map and in training patches (report, figure 36).
 

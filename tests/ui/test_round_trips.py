@@ -13,8 +13,8 @@ pytestmark = pytest.mark.browser
 
 CLASSROOM = Path(__file__).parents[2] / "notebooks" / "classroom"
 
-ROOM_MS = 300
-"""Longer than the idle way by at most so much; the goal is 100 ms, on a machine with nothing else to do."""
+ROOM_MS = 1000
+"""Longer than the idle way by at most so much where a test runs; the goal is 100 ms, on a machine with nothing else to do."""
 
 SERVE = """
 import sys
@@ -77,5 +77,7 @@ def test_a_slider_is_as_fast_as_the_page_answers(visit, start_shared_server, tmp
         page.wait_for_timeout(300)
     there, here = statistics.median(moved), statistics.median(idle)
     with capsys.disabled():
-        print(f"\n  {name}: idle round trip {here:.0f} ms, slider to picture {there:.0f} ms (medians)", end="")
+        print(
+            f"\n  {name}: idle round trip {here:.0f} ms, slider to picture {there:.0f} ms (medians)", end=""
+        )
     assert there < here + ROOM_MS
