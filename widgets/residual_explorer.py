@@ -271,7 +271,7 @@ class ResidualExplorer(Dashboard):
         for side in self.shown:
             side.show_patch(self.patch)
         if self.shown:
-            self._where.object = residual_words.patch(self.shown[0].judged, self.patch)
+            self._where.object = residual_words.patch([side.judged for side in self.shown], self.patch)
         self._told()
 
     @param.depends("page", watch=True)

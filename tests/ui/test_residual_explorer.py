@@ -23,9 +23,8 @@ shell.serve({"residuals": lambda: residual_explorer.app(workspace_folder=sys.arg
 MODELS = "Array.from(Bokeh.documents[0]._all_models.values())"
 AXES = f"""() => {MODELS}.filter(m => m.type == 'Figure')
   .flatMap(f => [...f.below, ...f.left]).filter(m => m.type.endsWith('Axis') && m.visible).map(axis => axis.axis_label)"""
-ERROR = (
-    f"""() => {MODELS}.filter(m => m.type == 'Figure' && m.title.text.startsWith('RMSE'))[0]?.title.text"""
-)
+ERROR = f"""() => {MODELS}.map(m => m.data?.object).find(
+  text => typeof text == 'string' && text.startsWith('Patch ') && text.includes('RMSE'))"""
 FRAME = """() => {
   const views = [...Bokeh.index.roots ?? Object.values(Bokeh.index)]
   const seek = view => [view, ...[...(view.child_views ?? [])].flatMap(seek)]

@@ -30,6 +30,8 @@ class PatchMaps:
     def __init__(self):
         self._maps = {name: self._map(name) for name in NAMES}
         self.figures = [figure for figure, *_ in self._maps.values()]
+        self._judged: Any = None
+        self._side = 1.0
 
     def show(self, judged: Any, number: int, chosen: np.ndarray | None) -> None:
         """Show one patch.
@@ -42,41 +44,33 @@ class PatchMaps:
         chosen : ndarray of bool, shape (y, x), optional
             Pixels of the chosen region; None where none is chosen.
         """
-        target, predicted = judged.target[number], judged.predicted.density[number]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            residual = np.log10(predicted) - np.log10(target)
-        maps = {
-            "column_density": judged.column_density[number],
-            "target": target, "predicted": predicted, "residual": residual,
-        }  # fmt: skip
-        limits = {
-            name: colour_limits(values, True, None) for name, values in maps.items() if name != "residual"
-        }
-        both = (
-            min(limits["target"][0], limits["predicted"][0]),
-            max(limits["target"][1], limits["predicted"][1]),
-        )
-        valid = np.abs(residual[np.isfinite(residual)])
-        reach = max(0.3, float(np.quantile(valid, 0.98))) if valid.size else 0.3
-        limits |= {"target": both, "predicted": both, "residual": (-reach, reach)}
-        side = target.shape[0] * judged.evaluation.pixel_size_pc
-        for name, values in maps.items():
-            figure, source, mapper, bar = self._maps[name]
-            low, high = limits[name]
+        if judged is not self._judged:
+            self._scale(judged)
+        for name, values in maps_of(judged, number).items():
             veil = np.full(values.shape, np.nan) if chosen is None else np.where(chosen, np.nan, 1.0)
-            source.data = {
-                "image": [values.astype(np.float32)], "veil": [veil.astype(np.float32)], "side": [side],
+            self._maps[name][1].data = {
+                "image": [values.astype(np.float32)], "veil": [veil.astype(np.float32)], "side": [self._side],
             }  # fmt: skip
+
+    def _scale(self, judged: Any) -> None:
+        """Choose colours and axes, the same for all patches: they can be compared, and a new one costs no new layout."""
+        self._judged, self._side = judged, judged.target.shape[1] * judged.evaluation.pixel_size_pc
+        maps = maps_of(judged, slice(None))
+        limits = {name: colour_limits(maps[name], True, None) for name in NAMES[:3]}
+        both = np.array([limits["target"], limits["predicted"]])
+        limits["target"] = limits["predicted"] = (float(both[:, 0].min()), float(both[:, 1].max()))
+        valid = np.abs(maps["residual"][np.isfinite(maps["residual"])])
+        reach = max(0.3, float(np.quantile(valid, 0.98))) if valid.size else 0.3
+        limits["residual"] = (-reach, reach)
+        for name, (figure, _source, mapper, bar) in self._maps.items():
+            low, high = limits[name]
             mapper.update(low=low, high=high)
             if name in ("target", "predicted"):
                 bar.title = style.quantity(judged.evaluation.target).label
             if name != "residual":
                 bar.update(**ticks_of_scale(low, high, log=True, width=200))
             for axis_range in (figure.x_range, figure.y_range):
-                axis_range.update(start=0, end=side, reset_start=0, reset_end=side)
-        rmse, bias = (judged.evaluation.maps[name][number] for name in ("rmse_dex", "bias_dex"))
-        said = "no valid pixel" if rmse is None else f"RMSE {rmse:.3f}, mean {bias:+.3f} dex"
-        self._maps["residual"][0].title.text = said
+                axis_range.update(start=0, end=self._side, reset_start=0, reset_end=self._side)
 
     def _map(self, name: str) -> tuple[Any, Any, Any, Any]:
         from bokeh.models import (
@@ -108,6 +102,15 @@ class PatchMaps:
         tips = [("x, y [pc]", "$x{0.00}, $y{0.00}"), (quantity.label, f"@image{{{digits}}}")]
         figure.add_tools(HoverTool(tooltips=tips, renderers=[image]))
         return figure, source, mapper, bar
+
+
+def maps_of(judged: Any, number: Any) -> dict[str, np.ndarray]:
+    """Return the maps of one patch, or of a slice of patches, by their names; the residual in dex."""
+    target, predicted = judged.target[number], judged.predicted.density[number]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual = np.log10(predicted) - np.log10(target)
+    column = judged.column_density[number]
+    return {"column_density": column, "target": target, "predicted": predicted, "residual": residual}
 
 
 def palette(name: str) -> Any:

@@ -148,16 +148,25 @@ def notes(judged: list[Any]) -> str:
     return "".join(f"<p>Note: {html.escape(note)}.</p>" for note in said)
 
 
-def patch(judged: Any, number: int) -> str:
-    """Return which patch is shown, in HTML."""
+def patch(shown: list[Any], number: int) -> str:
+    """Return which patch is shown, and how well the runs do there, in HTML."""
+    judged = shown[0]
     maps = judged.evaluation.maps
     number = min(number, len(judged) - 1)
     cloud = maps["cloud"][number]
     where = f"cloud {cloud}, " if cloud else ""
+    said = [_errors_of(each, number, named=len(shown) > 1) for each in shown]
     return html.escape(
         f"Patch {number} of {len(judged)} (row {maps['patch'][number]} of the dataset): {where}line of sight "
-        f"{maps['line_of_sight'][number]}"
+        f"{maps['line_of_sight'][number]}; {'; '.join(said)}"
     )
+
+
+def _errors_of(judged: Any, number: int, *, named: bool) -> str:
+    maps = judged.evaluation.maps
+    rmse, bias = (maps[name][min(number, len(judged) - 1)] for name in ("rmse_dex", "bias_dex"))
+    said = "no valid pixel" if rmse is None else f"RMSE {rmse:.3f} dex, mean {bias:+.3f} dex"
+    return f"{judged.name}: {said}" if named else said
 
 
 def code(run: str, other: str, choices: dict[str, Any]) -> str:
