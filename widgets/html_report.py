@@ -177,15 +177,22 @@ def _table(table: Table) -> str:
     """Return a table; its first column heads the rows."""
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.head)
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(first)}</th>'
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
-        + "</tr>"
+        f'<tr><th scope="row">{html.escape(first)}</th>' + "".join(_cell(cell) for cell in rest) + "</tr>"
         for first, *rest in table.rows
     )
     return (
         f'<div class="table"><table class="{"numbers" if table.numeric else "words"}"><caption>{html.escape(table.caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _cell(text: str) -> str:
+    """Return a cell; a number is never parted between two lines."""
+    try:
+        float(text)
+    except ValueError:
+        return f"<td>{html.escape(text)}</td>"
+    return f'<td class="number">{html.escape(text)}</td>'
 
 
 def _library() -> str:
@@ -218,9 +225,11 @@ th, td { padding: 6px 14px; border-bottom: 1px solid #d9d9d9; text-align: right;
 thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
 table.numbers td { white-space: nowrap; }
 table.words td { text-align: left; overflow-wrap: anywhere; }
+table.words td.number { white-space: nowrap; overflow-wrap: normal; }
 th:first-child { text-align: left; font-weight: 600; white-space: nowrap; }
 table.words th { text-align: left; }
-pre { background: #f4f4f4; border: 1px solid #ddd; border-radius: 4px; padding: 12px 14px; overflow-x: auto; font-size: 14px; }
+pre { background: #f4f4f4; border: 1px solid #ddd; border-radius: 4px; padding: 12px 14px; white-space: pre-wrap;
+      overflow-wrap: anywhere; font-size: 14px; }
 @media print { nav { display: none; } section { break-inside: avoid; } }
 """
 

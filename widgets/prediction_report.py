@@ -89,7 +89,11 @@ def _maps(observation: Any, prediction: Any) -> list[Figure]:
             row.append(
                 Figure(
                     figures.sky_map(
-                        np.log10(upper / lower), label=f"{share} % interval [dex]", log=False, **size
+                        np.log10(upper / lower),
+                        label=f"{share} % interval [dex]",
+                        log=False,
+                        title=f"{share} % interval",  # what is added for a large map must have room
+                        **size,
                     ),
                     f"Width of the {share} % interval: 0.3 dex is a factor of 2 from its lower to its upper end.",
                 )
@@ -118,11 +122,16 @@ def _literature(literature: Any) -> Table:
 def _flags(prediction: Any) -> Table:
     valid = np.isfinite(prediction.density)
     rows = [
-        (reason, str(int(count)), f"{count / max(valid.sum(), 1):.1%}")
+        (reason, str(int(count)), _share(count / max(valid.sum(), 1)))
         for flag, reason in REASONS.items()
         if (count := prediction.flagged(flag).sum())
     ]
     return Table(["flag", "pixels", "of those predicted"], rows or [("none", "0", "0%")], "Quality flags.")
+
+
+def _share(part: float) -> str:
+    """Write a share that is not zero so that it does not read as zero."""
+    return f"{part:.1%}" if part == 0 or part >= 0.0005 else "< 0.1%"
 
 
 def _provenance(prediction: Any) -> Table:

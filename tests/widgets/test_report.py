@@ -8,6 +8,7 @@ import pytest
 
 from polaris_lab.training import Run
 from widgets import figures
+from widgets.prediction_report import _share
 from widgets.report import (
     Code,
     Figure,
@@ -126,6 +127,25 @@ def test_text_is_text(tmp_path):
     for raw in ("<b>title", "<i>", "<script>1", "5 < 6", "<y>", "<h>", "<r>", "<c>"):
         assert raw not in page
     assert "a &amp; b" in page
+
+
+def test_numbers_of_a_table_of_words_are_not_parted(tmp_path):
+    rows = [["7.5e+04", "-1.15", "central density"]]
+    sections = [Section("S", [Table(["published", "dex", "what"], rows, "c", numeric=False)])]
+    page = write_report(tmp_path / "page.html", title="T", sections=sections).read_text(encoding="utf-8")
+    assert '<td class="number">-1.15</td>' in page
+    assert "<td>central density</td>" in page
+    assert "table.words td.number { white-space: nowrap;" in page
+
+
+def test_a_share_that_is_not_zero_does_not_read_as_zero():
+    assert [_share(part) for part in (0.0, 2e-6, 4e-4, 6e-4, 0.153)] == [
+        "0.0%",
+        "< 0.1%",
+        "< 0.1%",
+        "0.1%",
+        "15.3%",
+    ]
 
 
 def test_a_report_without_figures_carries_no_scripts(tmp_path):
