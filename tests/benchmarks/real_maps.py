@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 from astropy import units as u
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from PIL import Image
 
 import polaris_lab as lab
 from polaris_lab.config import write_bytes
@@ -85,8 +87,12 @@ MAPS = (
 )  # fmt: skip
 
 
-def picture(title: str, column: np.ndarray, found: Any, path: Path) -> None:
-    """Draw column density, density, width of the interval and flags side by side, in at most LARGEST_PICTURE bytes."""
+def picture(title: str, column: np.ndarray, found: Any, path: Path, cores: Any = None) -> None:
+    """Draw column density and density with the catalogue's cores, width of the interval and flags, in at most LARGEST_PICTURE bytes.
+
+    Pixels that were not observed are hatched, so that they do not read as pixels without a flag. Scales have 24 steps:
+    a picture of fewer colours may have more pixels.
+    """
     figure = Figure(figsize=(11, 2.9), layout="constrained")
     figure.suptitle(title, fontsize=10)
     valid = np.isfinite(found.density)
@@ -95,26 +101,46 @@ def picture(title: str, column: np.ndarray, found: Any, path: Path) -> None:
         ("log N_H [cm$^{-2}$]", np.log10(column), "viridis"),
         (r"log $\langle n_H\rangle_M$ [cm$^{-3}$]", np.log10(found.density), "inferno"),
         ("width of the 95 % interval [dex]", np.log10(found.upper95 / found.lower95), "cividis"),
-        ("flagged (any reason)", flagged, "Greys"),
+        ("grey: flagged; hatched: not observed", flagged, "Greys"),
     )
-    for axes, (label, values, colours) in zip(figure.subplots(1, 4), shown, strict=True):
+    for number, (axes, (label, values, colours)) in enumerate(zip(figure.subplots(1, 4), shown, strict=True)):
+        axes.patch.set(facecolor="#dbe6f2", hatch="////", edgecolor="#8aa5c4", linewidth=0)
         step = max(1, max(values.shape) // 400)
         limits = {"vmin": 0, "vmax": 1.6} if colours == "Greys" else {}
         low, high = np.nanquantile(values, (0.002, 0.998))
         image = axes.imshow(
-            values[::step, ::step], origin="lower", cmap=colours, **(limits or {"vmin": low, "vmax": high})
+            values[::step, ::step],
+            origin="lower",
+            cmap=colormaps[colours].resampled(24),
+            interpolation="nearest",
+            **(limits or {"vmin": low, "vmax": high}),
         )
+        if cores is not None and number < 2:
+            axes.scatter(
+                cores.x / step, cores.y / step, s=22, facecolors="none", edgecolors="white", linewidths=0.8
+            )
         axes.set_title(label, fontsize=8)
         axes.set_xticks([])
         axes.set_yticks([])
         if not limits:
             figure.colorbar(image, ax=axes, shrink=0.85).ax.tick_params(labelsize=7)
-    for dpi in (100, 80, 60, 45):
+    for dpi in (110, 100, 90, 80, 70, 60, 45):
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=dpi)
+        data = _with_a_palette(data)
         if len(data.getvalue()) <= LARGEST_PICTURE:
             break
     write_bytes(path, data.getvalue())
+
+
+def _with_a_palette(picture: io.BytesIO) -> io.BytesIO:
+    """Return the picture with 256 colours of its own, rare ones (those of the scales) kept: a third of the bytes."""
+    written = io.BytesIO()
+    few = (
+        Image.open(picture).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
+    few.save(written, format="png", optimize=True)
+    return written
 
 
 def by_column(column: np.ndarray, found: Any) -> list[str]:
@@ -177,7 +203,16 @@ def section(chosen: RealMap, data: Path, images: Path) -> tuple[list[str], str]:
         sky = lab.Observation.from_fits(data / chosen.file, **chosen.opened)
         found = lab.predict_density(sky, progress=False)
         file = f"real_{chosen.name.lower().replace(' ', '_')}.png"
-        picture(f"{chosen.name}, {chosen.opened['distance']:g}", sky.column_density, found, images / file)
+        cores = None
+        if chosen.cores and (data / CORES).is_file():
+            catalogue = read_catalogue(data / CORES, distance=300 * u.pc)
+            cores = core_errors(
+                found.density, sky.column_density, sky.wcs, catalogue, column="mean_density_observed"
+            )
+        head = f"{chosen.name}, {chosen.opened['distance']:g}" + (
+            "" if cores is None else f"; circles: {len(cores)} cores"
+        )
+        picture(head, sky.column_density, found, images / file, cores)
         valid = np.isfinite(found.density)
         density = found.density[valid]
         fails = [f"{(found.quality[valid] != 0).mean():.0%} of the valid pixels are flagged"]
@@ -193,11 +228,7 @@ def section(chosen: RealMap, data: Path, images: Path) -> tuple[list[str], str]:
             f"| none | {(found.quality[valid] == 0).mean():.1%} |", "",
             *by_column(sky.column_density, found), "",
         ]  # fmt: skip
-        if chosen.cores and (data / CORES).is_file():
-            catalogue = read_catalogue(data / CORES, distance=300 * u.pc)
-            cores = core_errors(
-                found.density, sky.column_density, sky.wcs, catalogue, column="mean_density_observed"
-            )
+        if cores is not None:
             table = beside_cores(sky, found, catalogue)
             lines += ["Beside the core catalogue:", "", *table, ""]
             fails.append(
