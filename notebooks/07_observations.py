@@ -147,12 +147,12 @@ masses["Predicted, star formation rate"] = str(
 )
 print(pd.Series(masses).to_string())
 pdfs = {name: gas.density_pdf(n, column, weight="mass") for name, n in relations.items()}
-(figures.density_pdfs(pdfs, width=300) + sum(drawn[1:], start=drawn[0])).cols(2)
+(sum(drawn[1:], start=drawn[0]) + figures.density_pdfs(pdfs, width=300)).cols(2)
 
 # %% [markdown]
-# *First: how the mass is shared among densities. Then: pixels, contours that hold 25 to 95 % of them, and the median.* The truth scatters at one column density by a factor of two and more: that is what one map cannot tell and what the interval is for. At one column density the prediction scatters less than the truth
+# *First: pixels, contours that hold 25 to 95 % of them, and the median. Then: how the mass is shared among densities.* The truth scatters at one column density by a factor of two and more: that is what one map cannot tell and what the interval is for. At one column density the prediction scatters less than the truth
 # (0.10 to 0.32 dex for 0.19 to 0.35, below $10^{23}$ cm⁻²); in the few pixels above it the network has next to no experience, and scatters more.
-# The mass of gas above $10^4$ cm⁻³, and the star formation rate $\epsilon M / t_\mathrm{ff}$ with $\epsilon = 0.01$, follow from the map; a mass is a sum over pixels whose errors go together, so take its error from samples of whole maps (`samples=`), not from pixel intervals added up. The network of the package draws no maps; the two bounds say what comes out if every pixel errs the same way, which is the widest the error can be.
+# The mass of gas above $10^4$ cm⁻³, and the star formation rate $\epsilon M / t_\mathrm{ff}$ with $\epsilon = 0.01$, follow from the map; a mass is a sum over pixels whose errors go together, so take its error from samples of whole maps (`samples=`), not from pixel intervals added up. The network of the package draws no maps; the two bounds say what comes out if every pixel errs the same way: a cautious range.
 #
 # ## Dense cores as a check
 #

@@ -80,7 +80,8 @@ def _maps(observation: Any, prediction: Any) -> list[Figure]:
         ),
         Figure(
             figures.sky_map(prediction.density, label=label, title="Predicted", **size),
-            f"Density ({str(target).replace('_', ' ')}) on the grid of the map.",
+            ("Density" if target == "density" else f"Density ({str(target).replace('_', ' ')})")
+            + " on the grid of the map.",
         ),
     ]
     for share in (68, 95):

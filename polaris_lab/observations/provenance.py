@@ -60,7 +60,7 @@ def of_run(
 ) -> dict[str, Any]:
     """Return where the prediction of networks comes from."""
     rows, columns = plan.tile_shape
-    scheme = f"{len(plan)} tiles of {rows} x {columns} pixels" + (
+    scheme = f"{len(plan)} tile{'s' if len(plan) != 1 else ''} of {rows} x {columns} pixels" + (
         " with a margin" if overlap is None else f", overlap {overlap:g}, smooth weights in log density"
     )
     first = runs[0]
@@ -125,10 +125,11 @@ def cite(provenance: Mapping[str, Any], notes: Sequence[str] = ()) -> Citation:
 
 
 def _methods(known: Mapping[str, Any], notes: Sequence[str]) -> str:
-    target = str(known.get("target", "density")).replace("_", "-").removesuffix("-density")
+    kind = str(known.get("target", "density")).replace("_", "-").removesuffix("density").rstrip("-")
+    kind += " " if kind else ""
     source = known.get("source") or known.get("object") or "the map"
     sentences = [
-        f"The {target} hydrogen density n_H behind {source} was derived with {known.get('software', 'polaris_lab')}.",
+        f"The {kind}hydrogen density n_H behind {source} was derived with {known.get('software', 'polaris_lab')}.",
         f"The map ({known.get('species', '?')}; {known.get('law', 'conversion not recorded')}) was placed at a distance of "
         f"{known.get('distance_pc', float('nan')):.4g} pc, where its pixel is {known.get('map_pixel_pc', float('nan')):.4g} pc.",
     ]

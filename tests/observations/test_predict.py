@@ -57,10 +57,10 @@ def test_the_reports_overlap_predicts_inner_pixels_four_times(run, observe):
 def test_the_answer_does_not_depend_on_the_tiles(run, observe):
     observation = observe(smooth_column((90, 110)))
     whole = predict(run, observation)
-    assert whole.provenance["scheme"].startswith("1 tiles")
+    assert whole.provenance["scheme"].startswith("1 tile ")
     for tile in (64, 100):
         cut = predict(run, observation, tile=tile)
-        assert not cut.provenance["scheme"].startswith("1 tiles")
+        assert not cut.provenance["scheme"].startswith("1 tile ")
         assert dex(cut.density, whole.density).max() < 1e-4
 
 

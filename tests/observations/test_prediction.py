@@ -168,6 +168,7 @@ def test_an_estimator_is_cited_as_one(observation):
     made = estimate_map(observation, "constrained_diffusion")
     found = made.cite()
     assert "estimator constrained_diffusion" in found.methods
+    assert found.methods.startswith("The hydrogen density n_H behind ")
     assert "Training set" not in str(found)
 
 
