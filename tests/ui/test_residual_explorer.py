@@ -23,8 +23,7 @@ shell.serve({"residuals": lambda: residual_explorer.app(workspace_folder=sys.arg
 MODELS = "Array.from(Bokeh.documents[0]._all_models.values())"
 AXES = f"""() => {MODELS}.filter(m => m.type == 'Figure')
   .flatMap(f => [...f.below, ...f.left]).filter(m => m.type.endsWith('Axis') && m.visible).map(axis => axis.axis_label)"""
-ERROR = f"""() => {MODELS}.map(m => m.data?.object).find(
-  text => typeof text == 'string' && text.startsWith('Patch ') && text.includes('RMSE'))"""
+PATCH = re.compile(r"^Patch \d+ of \d+ .*RMSE")
 FRAME = """() => {
   const views = [...Bokeh.index.roots ?? Object.values(Bokeh.index)]
   const seek = view => [view, ...[...(view.child_views ?? [])].flatMap(seek)]
@@ -65,7 +64,7 @@ def test_look_choose_compare_and_lose_a_run(visit, start_server, workspace, caps
     page.goto(url + "?other=stated", wait_until="commit")
     page.get_by_text(READY).nth(1).wait_for()  # of both runs
     first = time.monotonic() - begin
-    page.wait_for_function(f"({ERROR})() !== undefined")
+    page.get_by_text(PATCH).wait_for()
     assert all(page.evaluate(AXES))  # every axis has words
     page.wait_for_timeout(1500)
     visit.screenshot("residual_explorer")
@@ -94,9 +93,9 @@ def test_look_choose_compare_and_lose_a_run(visit, start_server, workspace, caps
     page.wait_for_timeout(1000)
     spent = []
     for _ in range(3):
-        before, begin = page.evaluate(ERROR), time.monotonic()
+        before, begin = page.get_by_text(PATCH).inner_text(), time.monotonic()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function(f"({ERROR})() != {before!r}")
+        page.get_by_text(before, exact=True).wait_for(state="detached")
         spent.append(time.monotonic() - begin)
     with capsys.disabled():
         print(
