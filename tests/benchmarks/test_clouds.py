@@ -29,7 +29,7 @@ def reference_field(size: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("kind", "limit"), [("fbm", 0.3), ("cascade", 20.0), ("burgers", 20.0)])
 def test_generator(against, capsys, kind, limit):
-    """128^3 with velocities and temperature; processor seconds, the least of some turns; fbm in seconds of two cores."""
+    """128^3 with velocities and temperature; processor seconds, the least of some turns, and seconds of fbm when idle."""
     idle = os.getloadavg()[0] < 0.7
     lab.synthetic_cloud(16, kind=kind)
     spent = []
@@ -43,7 +43,7 @@ def test_generator(against, capsys, kind, limit):
         against(
             "fbm 128^3", lambda: lab.synthetic_cloud(128, kind="fbm"), lambda: reference_field(128), rounds=3
         )
-        assert min(spent)[0] < 2 * limit  # two threads for as long; other work may hold the processors
+        assert min(spent)[0] < 1.7 * limit  # two threads share it; other work may hold the processors
         assert not idle or min(wall for _, wall in spent) < limit
     else:
         against(
