@@ -131,9 +131,8 @@ def _default(arguments: argparse.Namespace, cache: Path, say: Any) -> dict[str, 
     tables = default_benchmark(
         cache / "default", shared=arguments.shared, cpu_minutes=arguments.cpu_minutes, progress=say
     )
-    text = page(
-        tables, f"polaris-lab benchmark --default --cpu-minutes {arguments.cpu_minutes:g} --shared DATA"
-    )
+    command = f"polaris-lab benchmark --default --cpu-minutes {arguments.cpu_minutes:g}"
+    text = page(tables, command + (" --shared DATA" if arguments.shared is not None else ""))
     if arguments.output is not None:
         write_bytes(arguments.output, text.encode())
         say(f"wrote {arguments.output}")

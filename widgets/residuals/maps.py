@@ -14,6 +14,9 @@ from widgets.maps import colour_limits
 NAMES = ("column_density", "target", "predicted", "residual")
 TITLES = {"column_density": "Column density", "target": "True", "predicted": "Predicted", "residual": "Error"}
 
+MOST_PIXELS = 4_000_000
+"""Of patches, evenly chosen, that the colours are found from: the page waits for it."""
+
 _VEIL = "#8A8A8A"
 """Lies over the pixels outside the chosen region: grey tells itself from every colour scale."""
 
@@ -55,7 +58,8 @@ class PatchMaps:
     def _scale(self, judged: Any) -> None:
         """Choose colours and axes, the same for all patches: they can be compared, and a new one costs no new layout."""
         self._judged, self._side = judged, judged.target.shape[1] * judged.evaluation.pixel_size_pc
-        maps = maps_of(judged, slice(None))
+        some = max(1, judged.target.size // MOST_PIXELS)
+        maps = maps_of(judged, slice(None, None, some))
         limits = {name: colour_limits(maps[name], True, None) for name in NAMES[:3]}
         both = np.array([limits["target"], limits["predicted"]])
         limits["target"] = limits["predicted"] = (float(both[:, 0].min()), float(both[:, 1].max()))
