@@ -11,11 +11,12 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import parts, run_watcher, shell, workspace
+from widgets import run_watcher, shell, workspace
 from widgets.dashboard import Dashboard
 from widgets.folder_choice import folders_with
 from widgets.inspector import words as inspector_words
 from widgets.residuals import controls as residual_controls
+from widgets.residuals import layout as residual_layout
 from widgets.residuals import words as residual_words
 from widgets.residuals.calibration import BeforeAfterView, CalibrationView
 from widgets.residuals.controls import REGION
@@ -37,9 +38,6 @@ SYNCED = {
     **{name: name for name, _words in REGION},
 }
 """Parameters that stand in the page's address, and their names there."""
-
-_SIZES = {"styles": {"flex": "1 1 330px", "min-width": "0"}}
-_QUARTER = {"styles": {"flex": "1 1 240px", "min-width": "0"}}
 
 
 class ResidualExplorer(Dashboard):
@@ -109,9 +107,9 @@ class ResidualExplorer(Dashboard):
             for colour in RUN_COLOURS
         ]
         self._accuracy, self._before_after = AccuracyFigure(), BeforeAfterView()
-        self._make_parts()
+        residual_layout.make_parts(self)
         self.controls = residual_controls.make_controls(self, workspace_folder)
-        self.main = self._make_main()
+        self.main = residual_layout.make_main(self)
         self._view = pn.Row(pn.Column(self.controls, width=300), self.main, sizing_mode="stretch_width")
         self._begin()
 
@@ -235,8 +233,8 @@ class ResidualExplorer(Dashboard):
             self._show_tolerance()
             self._show_region_words()
             self._show_patch()
-        for side, boxes in zip(self.sides, self._boxes, strict=True):  # drawn first: see _show_boxes
-            _show_boxes(side, boxes)
+        for side, boxes in zip(self.sides, self._boxes, strict=True):  # drawn first: see show_boxes
+            residual_layout.show_boxes(side, boxes)
         self._told()
 
     @param.depends("by", watch=True)
@@ -298,83 +296,8 @@ class ResidualExplorer(Dashboard):
     def _calibration(self) -> CalibrationView:
         return CalibrationView()
 
-    def _make_parts(self) -> None:
-        """Make what is shown, once."""
-        html = {"stylesheets": [parts.STYLE], "sizing_mode": "stretch_width"}
-        self._region_words, self._within = pn.pane.HTML("", **html), pn.pane.HTML("", **html)
-        self._scores = pn.pane.HTML("", **html)
-        self._where = pmui.Typography("", variant="body2")
-        self._number = pmui.IntSlider.from_param(
-            self.param.patch, label="Patch", start=0, end=1, step=1, sizing_mode="stretch_width"
-        )
-        self._next = pmui.Button(
-            label="Next patch with such pixels", icon="chevron_right", variant="outlined"
-        )
-        self._next.on_click(lambda _event: self.next_patch())
-        self._clear = pmui.Button(label="Clear", icon="close", variant="text")
-        self._clear.on_click(lambda _event: self.choose(None))
-        self._lines = parts.CodeLines("")
-        self._accuracy_pane = pn.pane.Bokeh(self._accuracy.figure, sizing_mode="stretch_width")
-
-    def _make_main(self) -> Any:
-        """Return everything but the choices."""
-        wide = {"sizing_mode": "stretch_width"}
-        columns = [
-            {name: pn.Column(visible=False, **_SIZES) for name in ("correlation", "violins", "errors")}
-            for _ in self.sides
-        ]
-        maps = [
-            pn.FlexBox(*(pn.Column(**_QUARTER) for _ in range(4)), visible=False, **wide) for _ in self.sides
-        ]
-        self._boxes = [{**column, "maps": row} for column, row in zip(columns, maps, strict=True)]
-        self._seen = pmui.Column(
-            pn.FlexBox(*(column["correlation"] for column in columns), **wide),
-            pn.FlexBox(*residual_controls.region_fields(self), self._clear, **wide),
-            self._region_words,
-            pn.FlexBox(self._number, self._next, self._where, **wide),
-            *maps,
-            visible=False,
-            **wide,
-        )
-        self._more = pmui.Column(
-            pn.FlexBox(*(column["errors"] for column in columns), **wide),
-            pn.FlexBox(
-                *(column["violins"] for column in columns), pn.Column(self._accuracy_pane, **_SIZES), **wide
-            ),
-            self._within,
-            self._before_after.view,
-            pmui.Typography("Scores", variant="h6"),
-            self._scores,
-            visible=False,
-            **wide,
-        )
-        self._calibrated = pn.Column(visible=False, **wide)
-        return pmui.Column(
-            *(side.head for side in self.sides),
-            self._seen,
-            self._more,
-            self._calibrated,
-            pmui.Typography("The same in Python", variant="body2"),
-            self._lines.view,
-            **wide,
-        )
-
     def __panel__(self) -> Any:
         return self._view
-
-
-def _show_boxes(side: RunSide, boxes: dict[str, Any]) -> None:
-    """Show the figures of a run where it has a result; the browser builds none before.
-
-    They have to be drawn already: a change of a figure could reach the browser before the figure does.
-    """
-    for name, box in boxes.items():
-        columns = list(box) if name == "maps" else [box]
-        if side.judged is not None and not len(columns[0]):
-            panes = side.panes[name] if name == "maps" else [side.panes[name]]
-            for column, pane in zip(columns, panes, strict=True):
-                column.append(pane)
-        box.visible = side.judged is not None
 
 
 def app(path: str | None = None, *, workspace_folder: str | Path = ".", **options: Any) -> Any:

@@ -154,11 +154,13 @@ def patch(shown: list[Any], number: int) -> str:
     maps = judged.evaluation.maps
     number = min(number, len(judged) - 1)
     cloud = maps["cloud"][number]
-    where = f"cloud {cloud}, " if cloud else ""
+    axis = maps["line_of_sight"][number]
+    known = [*([f"cloud {cloud}"] if cloud else []), *([f"line of sight {axis}"] if axis else [])]
+    where = ": " + ", ".join(known) if known else ""
     said = [_errors_of(each, number, named=len(shown) > 1) for each in shown]
     return html.escape(
-        f"Patch {number} of {len(judged)} (row {maps['patch'][number]} of the dataset): {where}line of sight "
-        f"{maps['line_of_sight'][number]}; {'; '.join(said)}"
+        f"Patch {number} of {len(judged)} (row {maps['patch'][number]} of the dataset){where}; "
+        f"{'; '.join(said)}"
     )
 
 
