@@ -95,9 +95,9 @@ def test_choose_with_sliders_look_build_cancel(visit, inspect, cloud):
     page.goto(inspect(cloud), wait_until="commit")
     page.get_by_text(KEPT).wait_for()
     page.locator("canvas").first.wait_for()
+    ready(page)  # the table follows the maps
     for words in ("overlaps", "too diffuse", "score refused", "jammed", "across the slab"):
         assert page.get_by_role("cell", name=words, exact=True).is_visible()
-    ready(page)
     shown = page.evaluate(FIGURES)
     assert "Line of sight y" in shown
     assert "Scores and acceptance f(s)" in shown
