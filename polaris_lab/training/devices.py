@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,7 +89,10 @@ def compiled(network: nn.Module, device: torch.device) -> nn.Module:
         If this machine cannot compile.
     """
     try:
-        torch.compile(_plus_one)(torch.zeros(2, device=device))
+        with warnings.catch_warnings():
+            # of torch's own modules, which its compiler loads at first: with warnings as errors it would seem missing
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.compile(_plus_one)(torch.zeros(2, device=device))
     except Exception as error:  # whatever a missing or broken compiler raises
         reason = str(error).strip().splitlines()
         raise ValueError(
