@@ -106,12 +106,12 @@ class EmissionExplorer(EmissionChoices, Dashboard):
 
     @property
     def ppv(self) -> Any:
-        """The line cube that is seen on the left, through beam and noise; None before it is solved."""
+        """The synthetic line cube that is seen, through beam and noise; None before it is solved."""
         return self.view.sides["synthetic"].ppv
 
     @property
     def observed(self) -> Any:
-        """The line cube on the right, None without one."""
+        """The observed line cube, None without one."""
         return self.view.sides["observed"].ppv
 
     @param.depends("path", watch=True)

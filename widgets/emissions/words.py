@@ -12,7 +12,7 @@ from widgets.emissions.maps import MOMENTS
 from widgets.parts import plain
 
 HELP = """
-**Left** the line that this gas would send out, **right** an observed cube, on the same axes. Tap a map to move the
+**Above** the line that this gas would send out, **below** an observed cube, on the same axes. Tap a map to move the
 cursor, tap a spectrum or one of the twelve small maps to choose the velocity; the fields do the same from the keyboard.
 
 **Line, abundance, line of sight** are solved anew, in the background: the page stays free, and Cancel stops it. **Beam
