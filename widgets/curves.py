@@ -96,7 +96,7 @@ def loss_curves(
     return (
         hv.Overlay(layers)
         .opts(curve_options(title, width, height, logy=True, ylabel="RMS error [dex]", xlabel="epoch"))
-        .opts(legend_position="top", legend_cols=3)
+        .opts(legend_position="bottom", legend_cols=3)
     )
 
 

@@ -57,11 +57,13 @@ def test_series_can_be_told_apart_without_colour():
 
 def test_titles_fit_their_frames():
     title = "Coherence of predicted and true log₁₀ n"
-    assert axes.fitted_title(title, 420) == title
-    first, second = axes.fitted_title(title, 200).split("\n")
-    assert f"{first} {second}" == title
-    assert axes.fitted_title("", 100) == ""
-    assert (
-        axes.fitted_title("an/unbreakable/path/of/many/characters", 60)
-        == "an/unbreakable/path/of/many/characters"
-    )
+    assert axes.fitted_title(title, 420) == (title, 12)
+    smaller, points = axes.fitted_title(title, 320)
+    assert smaller == title
+    assert 9 <= points < 12
+    broken, points = axes.fitted_title(title, 200)
+    assert points == 9
+    assert broken.split("\n") == ["Coherence of predicted and", "true log₁₀ n"]
+    assert axes.fitted_title("", 100) == ("", 12)
+    unbreakable = "an/unbreakable/path/of/many/characters"
+    assert axes.fitted_title(unbreakable, 60) == (unbreakable, 9)
