@@ -6,6 +6,7 @@ to fetch anything else, so that "self-contained" is kept by the browser and not 
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,10 +36,22 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Figures side by side, as many in a row as the window has room for."""
+class Picture:
+    """A picture with its caption."""
 
-    figures: Sequence[Figure]
+    png: bytes
+    """The file."""
+    caption: str
+    """What it shows; read aloud in place of the picture."""
+    width: int = 550
+    """Of the picture on the page [px]."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures and pictures side by side, as many in a row as the window has room for."""
+
+    figures: Sequence[Figure | Picture]
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class Section:
     """A heading and what stands under it: paragraphs (str) and the parts of this module."""
 
     heading: str
-    parts: Sequence[str | Figure | Figures | Table | Code | Note]
+    parts: Sequence[str | Figure | Picture | Figures | Table | Code | Note]
 
 
 def write_report(path: str | Path, *, title: str, sections: Sequence[Section], summary: str = "") -> Path:
@@ -147,10 +160,12 @@ def _part(part: Any, figures: list[Figure]) -> str:
         case Figure():
             figures.append(part)
             return _slot(len(figures) - 1)
+        case Picture():
+            return _picture(part)
         case Figures():
             return f'<div class="row">{"".join(_part(figure, figures) for figure in part.figures)}</div>'
     raise TypeError(
-        f"section: expected a paragraph (str), Figure, Figures, Table, Code or Note, got {type(part)}"
+        f"section: expected a paragraph (str), Figure, Picture, Figures, Table, Code or Note, got {type(part)}"
     )
 
 
@@ -169,6 +184,15 @@ def _figure(figure: Figure, div: str) -> str:
     caption = html.escape(figure.caption)
     return (
         f'<figure><div class="plot" role="img" aria-label="{caption}">{div}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _picture(picture: Picture) -> str:
+    """Return a picture that the page carries itself, with its caption."""
+    caption, data = html.escape(picture.caption), base64.b64encode(picture.png).decode("ascii")
+    return (
+        f'<figure><img class="picture" width="{picture.width}" src="data:image/png;base64,{data}" alt="{caption}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
@@ -217,6 +241,7 @@ nav ol { padding-left: 22px; columns: 2; max-width: 76ch; }
 .row { display: flex; flex-wrap: wrap; gap: 8px 28px; align-items: flex-start; }
 figure { margin: 12px 0; max-width: 100%; }
 .plot { overflow-x: auto; }
+.picture { max-width: 100%; height: auto; }
 figcaption { font-size: 14px; color: #444; max-width: 60ch; width: 0; min-width: 100%; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; margin: 14px 0; font-variant-numeric: tabular-nums; }

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
 
 from polaris_lab.cli.predict import LARGE, find_run, parse_distance, parse_quantity, stem
 
@@ -46,8 +45,10 @@ class Job:
 
     def _check_choices(self) -> None:
         """Refuse choices that say nothing together, and a report that cannot be written."""
+        from polaris_lab.cli.predict_cores import CoreChoice
         from polaris_lab.observations.prediction_files import check_output
 
+        self.cores = CoreChoice(self.arguments)
         if self.arguments.classical:
             for name in ("overlap", "samples", "symmetries", "depth"):
                 if getattr(self.arguments, name):
@@ -89,6 +90,7 @@ class Job:
 
     def predict(self, path: Path, output: Path) -> dict[str, Any]:
         """Open a map, predict, write the FITS file, and say what came out."""
+        from polaris_lab.cli.predict_cores import say, summary
         from polaris_lab.observations import Observation
         from polaris_lab.observations.prediction import check_output
 
@@ -103,15 +105,31 @@ class Job:
         if not given.classical:
             self.runs()
         check_output(output, overwrite=given.overwrite)  # makes its folder, so not before the rest is known
-        density, quality, notes = self._work(observation, output, stem(path))
-        answer = self._answer(path, output, density, quality, notes)
+        alone = len(given.maps) == 1
+        self.cores.check(observation, output, alone=alone)
+        prediction = self._work(observation, output)
+        density = prediction.density
+        answer = self._answer(path, output, density, prediction.quality, list(prediction.notes))
         if not given.json:
             _say(answer)
+        cores = self.cores.beside(observation, prediction, output, alone=alone)
+        if cores is not None:
+            answer["cores"] = summary(cores, self.cores.output(output))
+            if not given.json:
+                say(answer["cores"])
+        elif given.cores is not None and not given.json:
+            print(f"no core of {given.cores} lies on {path}")
         literature = self._literature(density)
         if literature is not None:
             answer["literature"] = literature.records()
             if not given.json:
                 print(f"\n{literature}\n")
+        if given.report is not None:
+            from widgets.prediction_report import prediction_section
+
+            self.sections.append(
+                prediction_section(observation, prediction, stem(path), literature=literature, cores=cores)
+            )
         return answer
 
     def _literature(self, density: np.ndarray) -> Any:
@@ -122,9 +140,9 @@ class Job:
             return None
         return compare_with_literature(density, self.cloud, distance_pc=self.distance.to_value(u.pc))
 
-    def _work(self, observation: Any, output: Path, name: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Predict and write; return density, quality and notes."""
-        from polaris_lab.observations import predict_density
+    def _work(self, observation: Any, output: Path) -> Any:
+        """Predict and write; return the prediction."""
+        from polaris_lab.observations import Prediction, predict_density
         from polaris_lab.observations.predict_classical import estimate_map
         from polaris_lab.observations.streaming import predict_to_fits
 
@@ -133,12 +151,7 @@ class Job:
         if given.classical:
             run = self.runs()[0] if given.run else None
             prediction = estimate_map(observation, given.classical, run=run, **common)
-        elif (
-            observation.column_density.size > LARGE
-            and given.report is None
-            and given.samples is None
-            and given.overlap is None
-        ):
+        elif observation.column_density.size > LARGE and given.samples is None and given.overlap is None:
             predict_to_fits(
                 self.runs(),
                 observation,
@@ -149,9 +162,7 @@ class Job:
                 progress=not given.quiet,
                 **common,
             )
-            header = fits.getheader(output)
-            notes = [str(header[f"NOTE{n}"]) for n in range(1, 100) if f"NOTE{n}" in header]
-            return fits.getdata(output), fits.getdata(output, "QUALITY"), notes
+            return Prediction.open(output, memmap=True)
         else:
             prediction = predict_density(
                 self.runs(),
@@ -163,12 +174,7 @@ class Job:
                 **common,
             )
         prediction.write_fits(output, overwrite=given.overwrite, intervals=self.intervals)
-        if given.report is not None:
-            from widgets.prediction_report import prediction_section
-
-            literature = self._literature(prediction.density)
-            self.sections.append(prediction_section(observation, prediction, name, literature=literature))
-        return prediction.density, prediction.quality, list(prediction.notes)
+        return prediction
 
     def _answer(
         self, path: Path, output: Path, density: np.ndarray, quality: np.ndarray, notes: list[str]

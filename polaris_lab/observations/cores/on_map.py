@@ -128,7 +128,7 @@ def cores_on_map(
         raise ValueError(
             f"prediction: expected the shape of the map {column_density.shape}, got {prediction.shape}"
         )
-    column = _density_column(catalogue, column)
+    column = density_column(catalogue, column)
     if not profile_factor > 0:
         raise ValueError(f"profile_factor: expected a positive number, got {profile_factor}")
     moved, notes = _moved(catalogue, observation)
@@ -169,8 +169,8 @@ def cores_on_map(
     return CoresOnMap(table, errors, tuple(notes))
 
 
-def _density_column(catalogue: Table, column: str | None) -> str | None:
-    """Return which density of a catalogue is compared, None if it has none."""
+def density_column(catalogue: Table, column: str | None) -> str | None:
+    """Return which density of a catalogue is compared, None if it has none; ValueError if it lacks the one asked for."""
     there = [name for name in DENSITY_COLUMNS if name in catalogue.colnames]
     if column is None:
         return there[0] if there else None
