@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,7 +113,7 @@ def sky_picture(
         interpolation="nearest",
     )
     axes.set_facecolor(style.MISSING)
-    _label_axes(axes, sky.wcs)
+    above = _label_axes(axes, sky.wcs)
     _scale_bar(axes, columns, rows, sky.pixel_size_pc * factor)
     if sky.beam_pixels is not None:
         _beam(axes, columns, rows, sky.beam_pixels / factor)
@@ -121,7 +122,9 @@ def sky_picture(
         axes.scatter(x, y, s=46, facecolors="none", edgecolors="black", linewidths=2.2)
         axes.scatter(x, y, s=46, facecolors="none", edgecolors="white", linewidths=1.1)
     axes.set_title(
-        (title or shown.title) + (f" (at 1/{factor} resolution)" if factor > 1 else ""), fontsize=11
+        (title or shown.title) + (f" (at 1/{factor} resolution)" if factor > 1 else ""),
+        fontsize=11,
+        pad=above,
     )
     bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.9, aspect=35, pad=0.02)
     bar.set_label(shown.label, fontsize=9)
@@ -133,19 +136,26 @@ def sky_picture(
 
 def _reduced(wcs: Any, factor: int) -> Any:
     """Return the coordinates of a map that was averaged over blocks."""
+    if factor == 1:
+        return wcs
     step = slice(None, None, factor)
-    return wcs if factor == 1 else wcs.slice((step, step))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # astropy looks at CDELT beside a CD matrix
+        return wcs.slice((step, step))
 
 
-def _label_axes(axes: Any, wcs: Any) -> None:
-    """Name the coordinates, draw their grid, and over a galactic map that of right ascension and declination."""
+def _label_axes(axes: Any, wcs: Any) -> float:
+    """Name the coordinates, draw their grid, and over a galactic map that of right ascension and declination.
+
+    Returns the room that ticks at the top take [points].
+    """
     names = sky_names(wcs)
     longitude, latitude = axes.coords[wcs.wcs.lng], axes.coords[wcs.wcs.lat]
     for coordinate, words in ((longitude, names.longitude), (latitude, names.latitude)):
         _ticks(coordinate, words.split(" [")[0])
     axes.coords.grid(color="white", alpha=0.35, linewidth=0.5)
     if str(wcs.wcs.ctype[wcs.wcs.lng]).startswith("RA"):
-        return
+        return 6.0
     overlay = axes.get_coords_overlay("icrs")
     overlay.grid(color="white", alpha=0.45, linewidth=0.6, linestyle=":")
     for coordinate, words, side in zip(overlay, ("RA (ICRS)", "Dec (ICRS)"), ("t", "r"), strict=True):
@@ -153,6 +163,8 @@ def _label_axes(axes: Any, wcs: Any) -> None:
         coordinate.set_ticks_position(side)
         coordinate.set_ticklabel_position(side)
         coordinate.set_axislabel_position(side)
+    overlay[0].set_format_unit("hourangle")
+    return 34.0
 
 
 def _ticks(coordinate: Any, words: str) -> None:
