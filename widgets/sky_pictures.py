@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,10 +137,14 @@ def _reduced(wcs: Any, factor: int) -> Any:
     """Return the coordinates of a map that was averaged over blocks."""
     if factor == 1:
         return wcs
-    step = slice(None, None, factor)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # astropy looks at CDELT beside a CD matrix
-        return wcs.slice((step, step))
+    reduced = wcs.deepcopy()  # WCS.slice leaves a CD matrix as it is
+    reduced.wcs.crpix = (np.asarray(wcs.wcs.crpix) - 0.5) / factor + 0.5
+    if wcs.wcs.has_cd():
+        reduced.wcs.cd = wcs.wcs.cd * factor
+    else:
+        reduced.wcs.cdelt = wcs.wcs.cdelt * factor
+    reduced.sip = None  # counted in pixels of the map; it moves ticks by less than they are wide
+    return reduced
 
 
 def _label_axes(axes: Any, wcs: Any) -> float:
