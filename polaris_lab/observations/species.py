@@ -269,13 +269,13 @@ def to_hydrogen(
     result = values if linear else np.power(values.dtype.type(10), values)
     if factor != 1.0:
         result = result * values.dtype.type(factor)
-    _check_range(_median(result), entry.unit, origin, where, _advice(median, species))
+    middle = median if result is values else _median(result)
+    _check_range(middle, entry.unit, origin, where, _advice(median, species))
     if entry.factor == 1.0:
         return result
-    scaled = (
-        result.astype(np.float64) * entry.factor
-    )  # 1e26 a unit of optical depth is near the end of float32
-    return scaled.astype(values.dtype)
+    nuclei = np.empty(values.shape, values.dtype)  # multiplied in float64, of which no whole map is held:
+    # 1e26 a unit of optical depth is near the end of float32
+    return np.multiply(result, entry.factor, out=nuclei, dtype=np.float64, casting="unsafe")
 
 
 def _factor(found: u.UnitBase, wanted: u.UnitBase) -> tuple[bool, float | None]:
