@@ -145,7 +145,7 @@ def _above_lowest(values: np.ndarray, high: np.ndarray, factor: float) -> np.nda
             lowest = lowest[inside][: mine.shape[0], : mine.shape[1]]
             part = values[top : top + SPIKE_BLOCK, left : left + SPIKE_BLOCK]
             with np.errstate(invalid="ignore"):
-                found.append(np.argwhere(mine & (part > factor * lowest)) + (top, left))
+                found.append(np.argwhere(mine & (part > factor * lowest)) + np.array([top, left]))
     return np.concatenate(found)
 
 
