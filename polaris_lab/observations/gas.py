@@ -110,7 +110,7 @@ def density_pdf(
     ValueError
         If shapes differ, no pixel is valid, a density is not positive, or mass is asked for without a column density.
     """
-    if weight not in WEIGHTS:
+    if not isinstance(weight, str) or weight not in WEIGHTS:
         raise ValueError(f"weight: expected one of {', '.join(WEIGHTS)}, got {weight!r}")
     if weight == "mass" and column_density is None:
         raise ValueError('column_density: expected a map for weight="mass", got none')
@@ -347,6 +347,10 @@ def _pixel_mass(
     """Return the mass of each pixel [solar masses] and which are valid."""
     area = (positive(pixel_size, u.pc, "pixel_size") * PARSEC) ** 2
     valid, _ = _valid(density, column_density)
+    if np.median(np.asarray(density)[valid]) > np.median(np.asarray(column_density)[valid]):
+        raise ValueError(
+            "density, column_density: expected n_H [cm^-3] first and N_H [cm^-2] second, got values that look exchanged"
+        )
     return np.asarray(
         column_density, np.float64
     ) * area * MEAN_MASS_PER_HYDROGEN * HYDROGEN_MASS / SOLAR_MASS, valid
