@@ -55,8 +55,22 @@ class Job:
                     raise ValueError(
                         f"--{name}: expected none with --classical, which is no network; leave it out"
                     )
+        self._check_apart()
         if self.arguments.report is not None:
             check_output(self.arguments.report, overwrite=self.arguments.overwrite)
+
+    def _check_apart(self) -> None:
+        """Refuse to write one file twice, or over a file that is read, whatever may be overwritten."""
+        given = self.arguments
+        outputs = [self.output(path) for path in given.maps]
+        tables = [self.cores.output(path) for path in outputs] if given.cores is not None else []
+        taken = {path.resolve() for path in given.maps} | ({given.cores.resolve()} if given.cores else set())
+        for path in [*tables, *([given.report] if given.report is not None else [])]:
+            if path.resolve() in taken | {output.resolve() for output in outputs}:
+                raise FileExistsError(
+                    f"{path}: expected a file of its own, got one that is read or written for something else and would be lost; "
+                    "give another name"
+                )
 
     def check_names(self) -> None:
         """Refuse several maps that would be written to one file."""

@@ -296,3 +296,19 @@ def test_the_help_names_every_estimator_and_imports_none(capsys):
         assert name in text
     options = text.split("options:")[1]
     assert options.count("default") >= 25
+
+
+@pytest.mark.parametrize("taken", ["output", "map", "catalogue", "table"])
+def test_no_file_is_lost_to_the_report_or_the_table(run, maps, core_table, tmp_path, capsys, taken):  # noqa: F811
+    """Not even with --overwrite: the map, the catalogue and the prediction are not written over."""
+    out = tmp_path / "cores.fits"
+    catalogue = core_table.rename(tmp_path / "cores_cores.ecsv") if taken == "table" else core_table
+    report = {"output": out, "map": maps[0], "catalogue": core_table}.get(taken, tmp_path / "page.html")
+    before = maps[0].read_bytes(), catalogue.read_bytes()
+    words = ["--report", report, "--cores", catalogue, *CORES, "--overwrite"]
+    if taken == "table":
+        Table.read(catalogue, format="ascii.csv").write(catalogue, format="ascii.ecsv", overwrite=True)
+        before = before[0], catalogue.read_bytes()
+    assert predict(maps[0], *BASE, "--output", out, *words, run=run) == 1
+    assert "expected a file of its own" in capsys.readouterr().err
+    assert (maps[0].read_bytes(), catalogue.read_bytes()) == before
