@@ -115,7 +115,12 @@ class Job:
         choices |= {name: _hdu(getattr(given, name)) for name in ("hdu", "error_hdu") if getattr(given, name)}
         if "beam" in self.numbers:
             choices["beam"] = self.numbers["beam"]
-        observation = Observation.from_fits(path, distance=self.distance, species=given.species, **choices)
+        named = (
+            given.distance.strip() if given.distance.strip()[:1].isalpha() else None
+        )  # so that its source is kept
+        observation = Observation.from_fits(
+            path, distance=named or self.distance, species=given.species, **choices
+        )
         if not given.classical:
             self.runs()
         check_output(output, overwrite=given.overwrite)  # makes its folder, so not before the rest is known

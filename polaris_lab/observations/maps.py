@@ -19,6 +19,7 @@ from polaris_lab.observations.errors import column_error
 from polaris_lab.observations.headers import header_beam, pixel_scale, read_image, read_values
 from polaris_lab.observations.map_files import describe, write_map
 from polaris_lab.observations.opening import (
+    distance_from,
     distance_in_pc,
     error_in_unit,
     hydrogen_nuclei,
@@ -117,7 +118,7 @@ class Observation:
         header: fits.Header | None = None,
         path: str | Path | None = None,
     ) -> None:
-        self._distance_pc = distance_in_pc(distance)
+        self._distance_pc, self.distance_source = distance_in_pc(distance), distance_from(distance)
         self._species = check_species(species)
         self.path = None if path is None else Path(path)
         where = str(path or name or "map")

@@ -10,7 +10,7 @@ from astropy import units as u
 from astropy.io import fits
 
 from polaris_lab.observations.blanks import BlankPixelWarning, mark_blanks
-from polaris_lab.observations.places import known_distance
+from polaris_lab.observations.places import distance_source, known_distance
 from polaris_lab.observations.species import parse_unit, to_hydrogen
 from polaris_lab.units import positive
 
@@ -22,9 +22,18 @@ def distance_in_pc(distance: u.Quantity | str | None) -> float:
             "distance: expected the distance of the cloud, got nothing; write for example distance=140 * u.pc "
             "(from astropy import units as u): the density goes with its inverse"
         )
-    if isinstance(distance, str) and not distance.strip()[:1].isdigit():  # "140 pc" lacks its astropy unit
+    if _names_a_cloud(distance):
         distance = known_distance(distance)
     return positive(distance, u.pc, "distance")
+
+
+def distance_from(distance: u.Quantity | str | None) -> str | None:
+    """Return the source of a distance that was given by the name of a cloud, None of any other."""
+    return distance_source(distance) if _names_a_cloud(distance) else None
+
+
+def _names_a_cloud(distance: object) -> bool:
+    return isinstance(distance, str) and not distance.strip()[:1].isdigit()  # "140 pc" lacks its astropy unit
 
 
 def hydrogen_nuclei(

@@ -143,6 +143,7 @@ def test_a_cloud_by_its_name_and_an_older_mu(run, make_fits, tmp_path):  # noqa:
     assert predict(*words, "--beam", "36 arcsec", "--foreground", "1e20 cm-2", "--output", out, run=run) == 0
     header = fits.getheader(out)
     assert header["DISTANCE"] == 140
+    assert "report, section 4.1" in header["DISTSRC"]
     assert header["FOREGRND"] == pytest.approx(1e20)
     assert "2.33" in header["LAW"]
     assert main(["predict", str(path), "--distance", "Tauros", "--species", "H2"]) == 1
