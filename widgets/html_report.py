@@ -25,6 +25,10 @@ POLICY = (
 """What the browser may load: what stands in the file."""
 
 
+DENSE = 10
+"""Columns from which on a table is set smaller, and its last column may wrap."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure with its caption."""
@@ -204,8 +208,9 @@ def _table(table: Table) -> str:
         f'<tr><th scope="row">{html.escape(first)}</th>' + "".join(_cell(cell) for cell in rest) + "</tr>"
         for first, *rest in table.rows
     )
+    kind = ("numbers" if table.numeric else "words") + (" dense" if len(table.head) >= DENSE else "")
     return (
-        f'<div class="table"><table class="{"numbers" if table.numeric else "words"}"><caption>{html.escape(table.caption)}</caption>'
+        f'<div class="table"><table class="{kind}"><caption>{html.escape(table.caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -249,6 +254,9 @@ caption { caption-side: bottom; text-align: left; font-size: 14px; color: #444; 
 th, td { padding: 6px 14px; border-bottom: 1px solid #d9d9d9; text-align: right; }
 thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
 table.numbers td { white-space: nowrap; }
+table.dense { font-size: 13.5px; }
+table.dense th, table.dense td { padding: 4px 8px; }
+table.dense td:last-child { white-space: normal; text-align: left; min-width: 14ch; }
 table.words td { text-align: left; overflow-wrap: anywhere; }
 table.words td.number { white-space: nowrap; overflow-wrap: normal; }
 th:first-child { text-align: left; font-weight: 600; white-space: nowrap; }

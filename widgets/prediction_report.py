@@ -160,7 +160,7 @@ def _core_table(table: Any) -> Table:
         (
             row["name"], f"{row['ra']:.4f}", f"{row['dec']:+.4f}", f"{row['log_column_density']:.2f}",
             *(_number(row[name]) for name in ("catalogue_density", "mean_density", "core_density")),
-            *(f"{row[f'lower{share}']:.2g} - {row[f'upper{share}']:.2g}" for share in shares),
+            *(f"{_number(row[f'lower{share}'])} - {_number(row[f'upper{share}'])}" for share in shares),
             f"{row['error_dex']:+.2f}" if np.isfinite(row["error_dex"]) else "-", row["flags"] or "none",
         )
         for row in table[:MOST_ROWS]
@@ -171,11 +171,12 @@ def _core_table(table: Any) -> Table:
     )
     if len(table) > MOST_ROWS:
         words += f" The first {MOST_ROWS} of {len(table)}; the table beside the prediction holds all."
-    return Table([style.typeset(cell) for cell in head], rows, style.typeset(words), numeric=False)
+    return Table([style.typeset(cell) for cell in head], rows, style.typeset(words))
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if np.isfinite(value) else "-"
+    """Write a density in two digits, short enough for a table of many columns."""
+    return f"{value:.2g}".replace("e+0", "e") if np.isfinite(value) else "-"
 
 
 def _literature(literature: Any) -> Table:

@@ -347,10 +347,6 @@ def _pixel_mass(
     """Return the mass of each pixel [solar masses] and which are valid."""
     area = (positive(pixel_size, u.pc, "pixel_size") * PARSEC) ** 2
     valid, _ = _valid(density, column_density)
-    if np.median(np.asarray(density)[valid]) > np.median(np.asarray(column_density)[valid]):
-        raise ValueError(
-            "density, column_density: expected n_H [cm^-3] first and N_H [cm^-2] second, got values that look exchanged"
-        )
     return np.asarray(
         column_density, np.float64
     ) * area * MEAN_MASS_PER_HYDROGEN * HYDROGEN_MASS / SOLAR_MASS, valid
@@ -370,6 +366,11 @@ def _valid(density: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, 
             raise ValueError(
                 f"{name}: expected positive values (NaN where blank), got {np.asarray(values)[valid].min():g}"
             )
+    if weight is not None and np.median(density[valid]) > 1e12 > np.median(np.asarray(weight)[valid]):
+        raise ValueError(
+            "density, column_density: expected n_H [cm^-3] and N_H [cm^-2], got values that look exchanged; see the order of the "
+            "arguments"
+        )
     return valid, np.ones(int(valid.sum())) if weight is None else np.asarray(weight)[valid]
 
 

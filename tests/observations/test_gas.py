@@ -121,5 +121,8 @@ def test_maps_given_in_the_wrong_order_are_refused():
     for function in (gas.dense_gas_mass, gas.star_formation_rate):
         with pytest.raises(ValueError, match="look exchanged"):
             function(column, density, pixel_size=0.1 * u.pc)
+    for function in (gas.column_relation, gas.thickness):
+        with pytest.raises(ValueError, match="look exchanged"):
+            function(density, column)
     with pytest.raises(ValueError, match="weight: expected one of"):
         gas.density_pdf(density, weight=column)

@@ -220,6 +220,10 @@ def core_errors(
         raise ValueError(
             f"density, column_density: expected maps of one shape, got {density.shape} and {column_density.shape}"
         )
+    if np.nanmedian(density) > 1e12 > np.nanmedian(column_density):
+        raise ValueError(
+            "density, column_density: expected n_H [cm^-3] first and N_H [cm^-2] second, got values that look exchanged"
+        )
     if column not in DENSITY_COLUMNS or column not in catalogue.colnames:
         there = [name for name in DENSITY_COLUMNS if name in catalogue.colnames]
         raise ValueError(f"column: unknown density {column!r}: {did_you_mean(column, there)}")
