@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,9 @@ import holoviews as hv
 import numpy as np
 
 from widgets import style
+
+TITLE_CHARACTER = 9.3
+"""Mean width of a character of a title [px], with what the labels beside the frame leave."""
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -58,13 +62,24 @@ def _fetch_nothing_in_notebooks() -> None:
 def common_options(width: int, height: int, title: str) -> dict[str, Any]:
     """Return the options that all figures share."""
     return {
-        "title": style.typeset(title),
+        "title": fitted_title(style.typeset(title), width),
         "fontsize": style.FONT_SIZES,
         "frame_width": width,
         "frame_height": height,
         "active_tools": ["pan"],  # the wheel scrolls the page until a reader asks for zoom
         "hooks": [clean_plot],
     }
+
+
+def fitted_title(title: str, width: int) -> str:
+    """Return a title in as many lines as the frame below it needs; Bokeh would cut it.
+
+    Examples
+    --------
+    >>> fitted_title("Coherence of predicted and true log n", 230)
+    'Coherence of predicted\\nand true log n'
+    """
+    return "\n".join(textwrap.wrap(title, max(12, round(width / TITLE_CHARACTER)), break_long_words=False))
 
 
 def curve_options(title: str, width: int, height: int, **more: Any) -> Any:

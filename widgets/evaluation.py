@@ -273,6 +273,7 @@ def _spectra(evaluations: Mapping[str, Any], column: str, title: str, width: int
         xlabel=_FREQUENCY.label,
         ylabel=y.label,
         ylim=(0, 1.1 * max(1.0, float(highest))),
+        xticks=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
     )
     return hv.Overlay([*layers, line]).opts(options).opts(legend_position="top", legend_cols=2)
 

@@ -53,3 +53,15 @@ def test_every_quantity_shows_its_unit(name):
 def test_series_can_be_told_apart_without_colour():
     assert len(set(style.SERIES)) == len(style.SERIES)
     assert len(set(style.DASHES)) == len(style.DASHES)
+
+
+def test_titles_fit_their_frames():
+    title = "Coherence of predicted and true log₁₀ n"
+    assert axes.fitted_title(title, 420) == title
+    first, second = axes.fitted_title(title, 200).split("\n")
+    assert f"{first} {second}" == title
+    assert axes.fitted_title("", 100) == ""
+    assert (
+        axes.fitted_title("an/unbreakable/path/of/many/characters", 60)
+        == "an/unbreakable/path/of/many/characters"
+    )
