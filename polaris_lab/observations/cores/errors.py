@@ -83,11 +83,7 @@ class CoreErrors:
         ValueError
             If there are fewer cores than the window holds.
         """
-        if not 1 <= window <= len(self):
-            raise ValueError(f"window: expected 1 to {len(self)} cores, got {window}")
-        order = np.argsort(self.log_column, kind="stable")
-        columns = np.lib.stride_tricks.sliding_window_view(self.log_column[order], window)
-        errors = np.lib.stride_tricks.sliding_window_view(self.error_dex[order], window)
+        columns, errors = self._windows(window)
         return columns.mean(axis=1), errors.mean(axis=1), errors.std(axis=1)
 
     def moving_median(self, window: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -95,13 +91,18 @@ class CoreErrors:
 
         As :meth:`moving_mean`, with medians, and for the scatter half of the range that holds the middle 68 % [dex].
         """
+        columns, errors = self._windows(window)
+        low, middle, high = np.quantile(errors, [0.16, 0.5, 0.84], axis=1)
+        return np.median(columns, axis=1), middle, (high - low) / 2
+
+    def _windows(self, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return log10 N_H and error [dex] in windows over the cores by column density, shape (windows, window) each."""
         if not 1 <= window <= len(self):
             raise ValueError(f"window: expected 1 to {len(self)} cores, got {window}")
         order = np.argsort(self.log_column, kind="stable")
         columns = np.lib.stride_tricks.sliding_window_view(self.log_column[order], window)
         errors = np.lib.stride_tricks.sliding_window_view(self.error_dex[order], window)
-        low, middle, high = np.quantile(errors, [0.16, 0.5, 0.84], axis=1)
-        return np.median(columns, axis=1), middle, (high - low) / 2
+        return columns, errors
 
     def by_column(self, width_dex: float = 0.25) -> Table:
         """Error in bins of column density.
