@@ -147,8 +147,9 @@ def from_columns(
     table = Table()
     factors = dict(_SUBSET.values())
     subset = {ours: theirs for theirs, (ours, _) in _SUBSET.items() if theirs in raw.colnames}
+    spelled = {theirs.lower(): theirs for theirs in reversed(raw.colnames)}  # RA and DEC are ra and dec
     for name, (unit, _) in COLUMNS.items():
-        theirs = columns.get(name, subset.get(name, name))
+        theirs = columns.get(name, subset.get(name, spelled.get(name, name)))
         if theirs not in raw.colnames:
             if name in columns:
                 raise ValueError(
@@ -258,6 +259,8 @@ def read_vizier(
 def finished(table: Table, distance_pc: float, *, source: str, notes: tuple[str, ...] = ()) -> Table:
     """Return a table with what every catalogue says of itself, after a look at its positions."""
     ra, dec = np.asarray(table["ra"], float), np.asarray(table["dec"], float)
+    if not len(table):
+        raise ValueError("catalogue: expected at least one core, got a table without rows")
     bad = ~(np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90) & (ra >= -180) & (ra <= 360))
     if bad.any():
         raise ValueError(

@@ -13,12 +13,11 @@ from astropy.table import Table
 from polaris_lab.observations.cores.catalogue import CatalogueWarning, at_distance, pixel_positions
 from polaris_lab.observations.cores.density import background_at, core_density_from_background
 from polaris_lab.observations.cores.errors import DENSITY_COLUMNS, GAUSSIAN_PROFILE, CoreErrors
-from polaris_lab.observations.prediction import REASONS, Quality
+from polaris_lab.observations.prediction import REASONS, Prediction, Quality
 from polaris_lab.units import HYDROGEN_PER_H2, positive
 
 if TYPE_CHECKING:
     from polaris_lab.observations.maps import Observation
-    from polaris_lab.observations.prediction import Prediction
 
 BACKGROUND_FWHM = 25 * 18.2
 """Full width [arcsec] of the Gaussian that blurs the column density to that of a core's surroundings (the report's)."""
@@ -123,6 +122,10 @@ def cores_on_map(
     >>> print(f"{cores_on_map(seen, found, table).errors.error_dex[0]:.3f}")
     0.008
     """
+    if not isinstance(prediction, Prediction):
+        raise TypeError(
+            f"prediction: expected a Prediction of the map, got {type(prediction).__name__}; arrays are compared by core_errors"
+        )
     column_density = observation.column_density
     if prediction.shape != column_density.shape:
         raise ValueError(

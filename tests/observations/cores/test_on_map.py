@@ -104,6 +104,8 @@ def test_rows_outside_and_on_blanks_are_counted_and_none_left_is_refused():
         cores.cores_on_map(seen.with_map(np.ones((3, 3)), wcs=sky()), found, catalogue(sky()))
     with pytest.raises(ValueError, match="column: expected a density of the catalogue"):
         cores.cores_on_map(seen, found, catalogue(sky()), column="peak_density")
+    with pytest.raises(TypeError, match="expected a Prediction of the map, got ndarray"):
+        cores.cores_on_map(seen, found.density, catalogue(sky()))
     with pytest.raises(TypeError, match="background_fwhm"):
         cores.cores_on_map(seen, found, catalogue(sky()), background_fwhm=455.0)
 
@@ -216,6 +218,16 @@ def test_galactic_positions_become_equatorial_and_it_is_said(tmp_path):
         placed = cores.cores_on_map(seen, found, table)
     np.testing.assert_allclose(placed.table["x"][0], 31.5, atol=1e-6)
     assert list(placed.table["name"]) == ["core 1", "core 2"]
+
+
+def test_capitals_do_not_matter_and_a_table_without_rows_is_refused(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("Name,RA,DEC\nmine,52.0,31.0\n")
+    table = cores.open_catalogue(path, distance=300 * u.pc)
+    assert (table["name"][0], table["ra"][0], table["dec"][0]) == ("mine", 52.0, 31.0)
+    path.write_text("Name,RA,DEC\n")
+    with pytest.raises(ValueError, match="expected"):
+        cores.open_catalogue(path, distance=300 * u.pc)
 
 
 def test_positions_in_words_are_refused_by_column(tmp_path):
