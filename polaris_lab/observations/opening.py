@@ -24,6 +24,11 @@ def distance_in_pc(distance: u.Quantity | str | None) -> float:
         )
     if _names_a_cloud(distance):
         distance = known_distance(distance)
+    if isinstance(distance, str):
+        raise TypeError(
+            f"distance: expected a Quantity with a unit that converts to pc, got the text {distance!r}; write for example "
+            "distance=140 * u.pc"
+        )
     return positive(distance, u.pc, "distance")
 
 

@@ -255,3 +255,9 @@ def test_a_beam_wider_than_the_map_is_not_believed(tmp_path):
     opened = written(tmp_path / "beam.fits", column(), BMAJ=36.0, BMIN=36.0)  # arcsec where degrees belong
     with pytest.warns(UserWarning, match="BMAJ = 36 is ignored"):
         assert Observation.from_fits(**opened, species="H2").beam_arcsec is None
+
+
+@pytest.mark.parametrize("text", ["140 pc", "300"])
+def test_a_distance_in_words_is_told_how_to_be_written(text):
+    with pytest.raises(TypeError, match=r"got the text .*; write for example distance=140 \* u\.pc"):
+        observe(column(), distance=text)
