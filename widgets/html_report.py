@@ -6,6 +6,7 @@ to fetch anything else, so that "self-contained" is kept by the browser and not 
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ POLICY = (
 """What the browser may load: what stands in the file."""
 
 
+DENSE = 10
+"""Columns from which on a table is set smaller, and its last column may wrap."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """A figure with its caption."""
@@ -35,10 +40,22 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Figures side by side, as many in a row as the window has room for."""
+class Picture:
+    """A picture with its caption."""
 
-    figures: Sequence[Figure]
+    png: bytes
+    """The file."""
+    caption: str
+    """What it shows; read aloud in place of the picture."""
+    width: int = 550
+    """Of the picture on the page [px]."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures and pictures side by side, as many in a row as the window has room for."""
+
+    figures: Sequence[Figure | Picture]
 
 
 @dataclass(frozen=True)
@@ -71,7 +88,7 @@ class Section:
     """A heading and what stands under it: paragraphs (str) and the parts of this module."""
 
     heading: str
-    parts: Sequence[str | Figure | Figures | Table | Code | Note]
+    parts: Sequence[str | Figure | Picture | Figures | Table | Code | Note]
 
 
 def write_report(path: str | Path, *, title: str, sections: Sequence[Section], summary: str = "") -> Path:
@@ -147,10 +164,12 @@ def _part(part: Any, figures: list[Figure]) -> str:
         case Figure():
             figures.append(part)
             return _slot(len(figures) - 1)
+        case Picture():
+            return _picture(part)
         case Figures():
             return f'<div class="row">{"".join(_part(figure, figures) for figure in part.figures)}</div>'
     raise TypeError(
-        f"section: expected a paragraph (str), Figure, Figures, Table, Code or Note, got {type(part)}"
+        f"section: expected a paragraph (str), Figure, Picture, Figures, Table, Code or Note, got {type(part)}"
     )
 
 
@@ -173,6 +192,15 @@ def _figure(figure: Figure, div: str) -> str:
     )
 
 
+def _picture(picture: Picture) -> str:
+    """Return a picture that the page carries itself, with its caption."""
+    caption, data = html.escape(picture.caption), base64.b64encode(picture.png).decode("ascii")
+    return (
+        f'<figure><img class="picture" width="{picture.width}" src="data:image/png;base64,{data}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
 def _table(table: Table) -> str:
     """Return a table; its first column heads the rows."""
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.head)
@@ -180,8 +208,9 @@ def _table(table: Table) -> str:
         f'<tr><th scope="row">{html.escape(first)}</th>' + "".join(_cell(cell) for cell in rest) + "</tr>"
         for first, *rest in table.rows
     )
+    kind = ("numbers" if table.numeric else "words") + (" dense" if len(table.head) >= DENSE else "")
     return (
-        f'<div class="table"><table class="{"numbers" if table.numeric else "words"}"><caption>{html.escape(table.caption)}</caption>'
+        f'<div class="table"><table class="{kind}"><caption>{html.escape(table.caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -217,6 +246,7 @@ nav ol { padding-left: 22px; columns: 2; max-width: 76ch; }
 .row { display: flex; flex-wrap: wrap; gap: 8px 28px; align-items: flex-start; }
 figure { margin: 12px 0; max-width: 100%; }
 .plot { overflow-x: auto; }
+.picture { max-width: 100%; height: auto; }
 figcaption { font-size: 14px; color: #444; max-width: 60ch; width: 0; min-width: 100%; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; margin: 14px 0; font-variant-numeric: tabular-nums; }
@@ -224,6 +254,9 @@ caption { caption-side: bottom; text-align: left; font-size: 14px; color: #444; 
 th, td { padding: 6px 14px; border-bottom: 1px solid #d9d9d9; text-align: right; }
 thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
 table.numbers td { white-space: nowrap; }
+table.dense { font-size: 13.5px; }
+table.dense th, table.dense td { padding: 4px 8px; }
+table.dense td:last-child { white-space: normal; text-align: left; min-width: 14ch; }
 table.words td { text-align: left; overflow-wrap: anywhere; }
 table.words td.number { white-space: nowrap; overflow-wrap: normal; }
 th:first-child { text-align: left; font-weight: 600; white-space: nowrap; }

@@ -21,6 +21,7 @@ def core_errors(
     errors: Mapping[str, Any],
     *,
     window: int = 10,
+    middle: str = "mean",
     title: str = "Density of cores: map against catalogue",
     width: int = 460,
     height: int = 320,
@@ -33,16 +34,20 @@ def core_errors(
         By the name in the legend (:func:`polaris_lab.observations.cores.core_errors`).
     window : int
         Cores in the moving mean; fewer where there are not so many.
+    middle : {"mean", "median"}
+        Which of the two moves, with its scatter.
     title, width, height
         Head and frame [px].
 
     Raises
     ------
     ValueError
-        If there is nothing to draw.
+        If there is nothing to draw, or `middle` is neither.
     """
     if not errors:
         raise ValueError("errors: expected at least one set of cores, got none")
+    if middle not in ("mean", "median"):
+        raise ValueError(f'middle: expected "mean" or "median", got {middle!r}')
     opts = bokeh_options()
     layers: list[Any] = [
         hv.HLine(0).opts(opts.HLine(backend="bokeh", color=style.NEUTRAL, line_width=1, line_dash="dashed"))
@@ -51,11 +56,12 @@ def core_errors(
         colour = style.SERIES[i % len(style.SERIES)]
         points = hv.Scatter((10**found.log_column, found.error_dex), _COLUMN, _ERROR, label=name)
         layers.append(points.opts(opts.Scatter(backend="bokeh", color=colour, size=5, alpha=0.45)))
-        log_column, mean, scatter = found.moving_mean(min(window, len(found)))
+        moving = found.moving_mean if middle == "mean" else found.moving_median
+        log_column, mean, scatter = moving(min(window, len(found)))
         band = hv.Area((10**log_column, mean - scatter, mean + scatter), [_COLUMN], [_ERROR, "upper"])
         layers.append(band.opts(opts.Area(backend="bokeh", color=colour, fill_alpha=0.15, line_alpha=0)))
         line = hv.Curve(
-            (10**log_column, mean), _COLUMN, _ERROR, label=f"{name}, mean of {min(window, len(found))}"
+            (10**log_column, mean), _COLUMN, _ERROR, label=f"{name}, {middle} of {min(window, len(found))}"
         )
         dash = style.DASHES[i % len(style.DASHES)]
         layers.append(line.opts(opts.Curve(backend="bokeh", color=colour, line_width=3, line_dash=dash)))

@@ -10,13 +10,16 @@ import numpy as np
 
 from polaris_lab.observations.prediction import REASONS
 from widgets import figures, style
-from widgets.html_report import Code, Figure, Figures, Note, Section, Table, write_report
+from widgets.html_report import Code, Figure, Figures, Note, Picture, Section, Table, write_report
+from widgets.sky_pictures import Sky, sky_picture
 
-MAP_PIXELS = 320
-"""Longest side of a map in the report; larger ones are drawn from block means."""
+MOST_ROWS = 400
+"""Cores that the table of the report holds; the table beside the prediction holds all."""
 
 
-def prediction_section(observation: Any, prediction: Any, name: str, *, literature: Any = None) -> Section:
+def prediction_section(
+    observation: Any, prediction: Any, name: str, *, literature: Any = None, cores: Any = None
+) -> Section:
     """Return what is to be said and shown of one map.
 
     Parameters
@@ -29,6 +32,8 @@ def prediction_section(observation: Any, prediction: Any, name: str, *, literatu
         What the map is called.
     literature : LiteratureComparison, optional
         Published densities of the cloud beside those predicted.
+    cores : CoresOnMap, optional
+        Catalogued cores on the map (:func:`polaris_lab.observations.cores.cores_on_map`).
     """
     density = prediction.density[np.isfinite(prediction.density)]
     low, median, high = np.percentile(density, [1, 50, 99])
@@ -38,7 +43,9 @@ def prediction_section(observation: Any, prediction: Any, name: str, *, literatu
     )
     words = style.typeset(words)
     parts: list[Any] = [words, *(Note(note) for note in prediction.notes)]
-    parts.append(Figures(_maps(observation, prediction)))
+    parts.append(Figures(_maps(observation, prediction, cores)))
+    if cores is not None:
+        parts += _cores(cores)
     if literature is not None:
         parts.append(_literature(literature))
     parts += [_flags(prediction), _provenance(prediction)]
@@ -69,46 +76,107 @@ def prediction_report(path: str | Path, sections: Sequence[Section], *, failed: 
     )
 
 
-def _maps(observation: Any, prediction: Any) -> list[Figure]:
-    size = {"pixel_size_pc": observation.pixel_size_pc, "max_pixels": MAP_PIXELS, "width": 285}
+def _maps(observation: Any, prediction: Any, cores: Any) -> list[Picture]:
+    sky = Sky.of(observation)
+    places = None if cores is None else (cores.table["x"], cores.table["y"])
     target = prediction.provenance.get("target", "density")
     label = target if target in style.QUANTITIES else "density"
+    beam = "the beam in the lower left corner" if sky.beam_pixels is not None else "the beam is not known"
+    circles = "" if cores is None else f" Circles: {len(cores)} cores of the catalogue."
     row = [
-        Figure(
-            figures.sky_map(observation.column_density, label="column_density", title="Observed", **size),
-            "Column density of hydrogen nuclei that was observed. Grey: not observed.",
+        Picture(
+            sky_picture(
+                observation.column_density, sky, label="column_density", title="Observed", cores=places
+            ),
+            f"Column density of hydrogen nuclei that was observed; {beam}. Grey: not observed.{circles}",
         ),
-        Figure(
-            figures.sky_map(prediction.density, label=label, title="Predicted", **size),
+        Picture(
+            sky_picture(prediction.density, sky, label=label, title="Predicted", cores=places),
             ("Density" if target == "density" else f"Density ({str(target).replace('_', ' ')})")
-            + " on the grid of the map.",
+            + f" on the grid of the map.{circles}",
         ),
     ]
     for share in (68, 95):
         lower, upper = getattr(prediction, f"lower{share}"), getattr(prediction, f"upper{share}")
         if lower is not None:
+            words, width = f"{share} % interval", np.log10(upper / lower)
             row.append(
-                Figure(
-                    figures.sky_map(
-                        np.log10(upper / lower),
-                        label=f"{share} % interval [dex]",
-                        log=False,
-                        title=f"{share} % interval",  # what is added for a large map must have room
-                        **size,
-                    ),
-                    f"Width of the {share} % interval: 0.3 dex is a factor of 2 from its lower to its upper end.",
+                Picture(
+                    sky_picture(width, sky, label=f"{words} [dex]", log=False, title=words),
+                    f"Width of the {words}: 0.3 dex is a factor of 2 from its lower to its upper end.",
                 )
             )
             break
     flagged = np.where(np.isfinite(prediction.density), (prediction.quality != 0).astype(float), np.nan)
     if not (prediction.quality[np.isfinite(prediction.density)] != 0).all():
         row.append(
-            Figure(
-                figures.sky_map(flagged, label="flagged", log=False, title="Flagged", **size),
+            Picture(
+                sky_picture(flagged, sky, label="flagged", log=False, clim=(0, 1), title="Flagged"),
                 "1 where a quality flag asks for a second look, 0 elsewhere.",
             )
         )
     return row
+
+
+def _cores(cores: Any) -> list[Any]:
+    """Return what is shown of the cores: notes, the table, figure 35 and its bins."""
+    parts: list[Any] = [Note(style.typeset(note)) for note in cores.notes]
+    if cores.errors is not None:
+        found = cores.errors
+        parts.append(
+            f"Density of {len(found)} cores against the catalogue: median {found.bias_dex:+.2f} dex, scatter "
+            f"{found.scatter_dex:.2f} dex, {np.mean(np.abs(found.error_dex) < 0.3):.0%} within 0.3 dex; "
+            f"{np.mean(~found.flagged):.0%} carry no quality flag. {found.definition[0].upper()}{found.definition[1:]}."
+        )
+        parts.append(
+            Figure(
+                figures.core_errors({"cores": found}, middle="median"),
+                "Error at each core against its column density, moving median and the half-width of the middle 68 %.",
+            )
+        )
+        parts.append(_by_column(found))
+    return [*parts, _core_table(cores.table)]
+
+
+def _by_column(errors: Any) -> Table:
+    rows = [
+        (
+            f"{row['low']:.2f} - {row['high']:.2f}", str(row["cores"]), f"{row['median_dex']:+.2f}",
+            f"{row['scatter_dex']:.2f}" if np.isfinite(row["scatter_dex"]) else "-", f"{row['flagged']:.0%}",
+        )
+        for row in errors.by_column()
+    ]  # fmt: skip
+    head = ["log N_H", "cores", "median error [dex]", "scatter [dex]", "flagged"]
+    return Table(
+        head, rows, "Error of the cores in bins of column density; scatter: half of the middle 68 %."
+    )
+
+
+def _core_table(table: Any) -> Table:
+    shares = [share for share in (68, 95) if f"lower{share}" in table.colnames]
+    head = ["core", "RA [deg]", "Dec [deg]", "log N_H", "catalogue n_H", "predicted <n_H>_M", "core n_H",
+            *(f"{share} % interval" for share in shares), "error [dex]", "flags"]  # fmt: skip
+    rows = [
+        (
+            row["name"], f"{row['ra']:.4f}", f"{row['dec']:+.4f}", f"{row['log_column_density']:.2f}",
+            *(_number(row[name]) for name in ("catalogue_density", "mean_density", "core_density")),
+            *(f"{_number(row[f'lower{share}'])} - {_number(row[f'upper{share}'])}" for share in shares),
+            f"{row['error_dex']:+.2f}" if np.isfinite(row["error_dex"]) else "-", row["flags"] or "none",
+        )
+        for row in table[:MOST_ROWS]
+    ]  # fmt: skip
+    words = (
+        "Cores on the map. Densities in cm^-3 of hydrogen nuclei: that of the catalogue at the distance of the map (without "
+        "the profile factor), the mass-weighted mean of the line of sight, and the core behind the diffuse gas with its interval."
+    )
+    if len(table) > MOST_ROWS:
+        words += f" The first {MOST_ROWS} of {len(table)}; the table beside the prediction holds all."
+    return Table([style.typeset(cell) for cell in head], rows, style.typeset(words))
+
+
+def _number(value: float) -> str:
+    """Write a density in two digits, short enough for a table of many columns."""
+    return f"{value:.2g}".replace("e+0", "e") if np.isfinite(value) else "-"
 
 
 def _literature(literature: Any) -> Table:

@@ -13,60 +13,123 @@ from typing import Any
 
 from astropy import units as u
 
+from polaris_lab.estimators.names import FITTED, WITHOUT_TARGET
+
 LARGE = 16_000_000
 """Pixels of a map above which its prediction is written row by row."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "maps", type=Path, nargs="+", metavar="MAP.fits", help="column density maps with a celestial WCS"
+    add = parser.add_argument
+    add("maps", type=Path, nargs="+", metavar="MAP.fits", help="column density maps with a celestial WCS")
+    add(
+        "--distance",
+        required=True,
+        help='of the cloud, a length with its unit or a name: "300 pc" or "Orion A"; no default',
     )
-    parser.add_argument("--distance", required=True, help='of the cloud, for example "300 pc" or "Orion A"')
-    parser.add_argument("--species", required=True, help="what the maps count: H2, H, A_V, A_K or tau")
-    parser.add_argument("--law", help="of A_V, A_K or tau: a named law, for example guver2009")
-    parser.add_argument("--mu", type=float, help="gas mass per H2 [m_H] of older maps, for example 2.33")
-    parser.add_argument(
+    add(
+        "--species",
+        required=True,
+        help="what the maps count: H2, H [cm^-2], A_V, A_K [mag] or tau [1]; no default",
+    )
+    add(
+        "--law",
+        help="of A_V, A_K or tau: a named law, for example guver2009 (default: bohlin1978, rieke1985; tau has none)",
+    )
+    add(
+        "--mu",
+        type=float,
+        help="gas mass per H2 molecule of older maps [m_H], for example 2.33 (default: 2.8)",
+    )
+    add(
         "--run",
         type=Path,
         action="append",
         help="folder of a trained run, several are averaged (default: the network that is shipped)",
     )
-    parser.add_argument(
-        "--classical", metavar="NAME", help="a classical estimator instead of a network: no interval"
+    add(
+        "--classical",
+        metavar="NAME",
+        help=f"a classical estimator instead of a network, without interval: {', '.join(WITHOUT_TARGET)}; and, fitted to the "
+        f"training set of --run, {', '.join(FITTED)} (default: none)",
     )
-    parser.add_argument(
+    add(
         "--output",
         type=Path,
         metavar="OUT",
-        help="a file; of several maps a folder (default: MAP_density.fits beside you)",
+        help="a file; of several maps a folder (default: MAP_density.fits in the working folder)",
     )
-    parser.add_argument(
-        "--interval", choices=("68", "95", "both"), default="both", help="which intervals are written"
+    add(
+        "--interval",
+        choices=("68", "95", "both"),
+        default="both",
+        help="which intervals are written [per cent] (default: both)",
     )
-    parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report too")
-    parser.add_argument(
+    add("--report", type=Path, metavar="OUT.html", help="write a self-contained report too (default: none)")
+    _add_cores(parser)
+    add(
         "--literature",
         metavar="CLOUD",
         help='put published densities beside the answer: "Taurus L1495", "Polaris", "Orion A" or "Orion B" '
         "(default: the cloud that --distance names, if it is one of them)",
     )
-    parser.add_argument("--unit", help='unit of the maps if a header lies, for example "cm-2" or "dex(cm-2)"')
-    parser.add_argument("--hdu", help="number or name of the image in the file (default: the first one)")
-    parser.add_argument("--error-hdu", help="number or name of the image with the standard error")
-    parser.add_argument("--beam", help='width of the beam, for example "36 arcsec", if the header lacks it')
-    parser.add_argument(
-        "--blank", type=float, action="append", help="value that means no data (may be repeated)"
+    add(
+        "--unit", help='unit of the maps if a header lies, for example "cm-2" or "dex(cm-2)" (default: BUNIT)'
     )
-    parser.add_argument("--foreground", help='N_H to be taken off, for example "5e20 cm-2"')
-    parser.add_argument("--depth", help='depth of the cloud for networks that take it, for example "1 pc"')
-    parser.add_argument("--symmetries", action="store_true", help="average over the 8 orientations")
-    parser.add_argument("--samples", type=int, help="of a generative run: keep so many maps")
-    parser.add_argument(
-        "--overlap", type=float, help="predict in overlapping tiles, for example 0.5 as in the report"
+    add("--hdu", help="number or name of the image in the file (default: the first one)")
+    add("--error-hdu", help="number or name of the image with the standard error (default: none)")
+    add("--beam", help='full width of the beam, an angle such as "36 arcsec" (default: that of the header)')
+    add(
+        "--blank",
+        type=float,
+        action="append",
+        help="value of a pixel without data, in the unit of the map; may be repeated (default: 0, -1 and BLANK)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add("--foreground", help='N_H to be taken off, for example "5e20 cm-2" (default: none)')
+    add("--depth", help='depth of the cloud for networks that take it, for example "1 pc" (default: unknown)')
+    add("--symmetries", action="store_true", help="average over the 8 orientations (default: one pass)")
+    add(
+        "--samples",
+        type=int,
+        help="of a generative run: number of maps to keep (default: 16 drawn, none kept)",
+    )
+    add(
+        "--overlap",
+        type=float,
+        help="predict in tiles that overlap by this fraction, 0.5 as in the report (default: large tiles with a margin)",
+    )
+    add("--overwrite", action="store_true", help="replace existing output files (default: refuse)")
+    add("--quiet", action="store_true", help="no progress bar (default: one on a terminal)")
+
+
+def _add_cores(parser: argparse.ArgumentParser) -> None:
+    """Declare what is said of a catalogue of cores."""
+    add = parser.add_argument
+    add(
+        "--cores",
+        type=Path,
+        metavar="CATALOGUE",
+        help="dense cores to compare with: an HGBS text table, CSV, ECSV, FITS or VOTable; they are shown in the report, and "
+        "their table goes to OUT_cores.ecsv (default: none)",
+    )
+    add(
+        "--core-distance",
+        metavar="DISTANCE",
+        help='for which the catalogue holds, for example "300 pc" (default: that which it states; HGBS tables do)',
+    )
+    add(
+        "--core-column",
+        action="append",
+        metavar="NAME=COLUMN",
+        help="what the file calls a column, for example ra=RAJ2000 or mean_density=nH2; may be repeated (default: our names)",
+    )
+    add(
+        "--core-density",
+        metavar="NAME",
+        help="density that is compared: mean_density (deconvolved radius), mean_density_observed or peak_density [H2 cm^-3] "
+        "(default: the first of these that the catalogue has)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
 
 from polaris_lab.cli.predict import LARGE, find_run, parse_distance, parse_quantity, stem
 
@@ -46,16 +45,32 @@ class Job:
 
     def _check_choices(self) -> None:
         """Refuse choices that say nothing together, and a report that cannot be written."""
+        from polaris_lab.cli.predict_cores import CoreChoice
         from polaris_lab.observations.prediction_files import check_output
 
+        self.cores = CoreChoice(self.arguments)
         if self.arguments.classical:
             for name in ("overlap", "samples", "symmetries", "depth"):
                 if getattr(self.arguments, name):
                     raise ValueError(
                         f"--{name}: expected none with --classical, which is no network; leave it out"
                     )
+        self._check_apart()
         if self.arguments.report is not None:
             check_output(self.arguments.report, overwrite=self.arguments.overwrite)
+
+    def _check_apart(self) -> None:
+        """Refuse to write one file twice, or over a file that is read, whatever may be overwritten."""
+        given = self.arguments
+        outputs = [self.output(path) for path in given.maps]
+        tables = [self.cores.output(path) for path in outputs] if given.cores is not None else []
+        taken = {path.resolve() for path in given.maps} | ({given.cores.resolve()} if given.cores else set())
+        for path in [*tables, *([given.report] if given.report is not None else [])]:
+            if path.resolve() in taken | {output.resolve() for output in outputs}:
+                raise FileExistsError(
+                    f"{path}: expected a file of its own, got one that is read or written for something else and would be lost; "
+                    "give another name"
+                )
 
     def check_names(self) -> None:
         """Refuse several maps that would be written to one file."""
@@ -89,6 +104,7 @@ class Job:
 
     def predict(self, path: Path, output: Path) -> dict[str, Any]:
         """Open a map, predict, write the FITS file, and say what came out."""
+        from polaris_lab.cli.predict_cores import say, summary
         from polaris_lab.observations import Observation
         from polaris_lab.observations.prediction import check_output
 
@@ -99,19 +115,40 @@ class Job:
         choices |= {name: _hdu(getattr(given, name)) for name in ("hdu", "error_hdu") if getattr(given, name)}
         if "beam" in self.numbers:
             choices["beam"] = self.numbers["beam"]
-        observation = Observation.from_fits(path, distance=self.distance, species=given.species, **choices)
+        named = (
+            given.distance.strip() if given.distance.strip()[:1].isalpha() else None
+        )  # so that its source is kept
+        observation = Observation.from_fits(
+            path, distance=named or self.distance, species=given.species, **choices
+        )
         if not given.classical:
             self.runs()
         check_output(output, overwrite=given.overwrite)  # makes its folder, so not before the rest is known
-        density, quality, notes = self._work(observation, output, stem(path))
-        answer = self._answer(path, output, density, quality, notes)
+        alone = len(given.maps) == 1
+        self.cores.check(observation, output, alone=alone)
+        prediction = self._work(observation, output)
+        density = prediction.density
+        answer = self._answer(path, output, density, prediction.quality, list(prediction.notes))
         if not given.json:
             _say(answer)
+        cores = self.cores.beside(observation, prediction, output, alone=alone)
+        if cores is not None:
+            answer["cores"] = summary(cores, self.cores.output(output))
+            if not given.json:
+                say(answer["cores"])
+        elif given.cores is not None and not given.json:
+            print(f"no core of {given.cores} lies on {path}")
         literature = self._literature(density)
         if literature is not None:
             answer["literature"] = literature.records()
             if not given.json:
                 print(f"\n{literature}\n")
+        if given.report is not None:
+            from widgets.prediction_report import prediction_section
+
+            self.sections.append(
+                prediction_section(observation, prediction, stem(path), literature=literature, cores=cores)
+            )
         return answer
 
     def _literature(self, density: np.ndarray) -> Any:
@@ -122,9 +159,9 @@ class Job:
             return None
         return compare_with_literature(density, self.cloud, distance_pc=self.distance.to_value(u.pc))
 
-    def _work(self, observation: Any, output: Path, name: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Predict and write; return density, quality and notes."""
-        from polaris_lab.observations import predict_density
+    def _work(self, observation: Any, output: Path) -> Any:
+        """Predict and write; return the prediction."""
+        from polaris_lab.observations import Prediction, predict_density
         from polaris_lab.observations.predict_classical import estimate_map
         from polaris_lab.observations.streaming import predict_to_fits
 
@@ -133,12 +170,7 @@ class Job:
         if given.classical:
             run = self.runs()[0] if given.run else None
             prediction = estimate_map(observation, given.classical, run=run, **common)
-        elif (
-            observation.column_density.size > LARGE
-            and given.report is None
-            and given.samples is None
-            and given.overlap is None
-        ):
+        elif observation.column_density.size > LARGE and given.samples is None and given.overlap is None:
             predict_to_fits(
                 self.runs(),
                 observation,
@@ -149,9 +181,7 @@ class Job:
                 progress=not given.quiet,
                 **common,
             )
-            header = fits.getheader(output)
-            notes = [str(header[f"NOTE{n}"]) for n in range(1, 100) if f"NOTE{n}" in header]
-            return fits.getdata(output), fits.getdata(output, "QUALITY"), notes
+            return Prediction.open(output, memmap=True)
         else:
             prediction = predict_density(
                 self.runs(),
@@ -163,12 +193,7 @@ class Job:
                 **common,
             )
         prediction.write_fits(output, overwrite=given.overwrite, intervals=self.intervals)
-        if given.report is not None:
-            from widgets.prediction_report import prediction_section
-
-            literature = self._literature(prediction.density)
-            self.sections.append(prediction_section(observation, prediction, name, literature=literature))
-        return prediction.density, prediction.quality, list(prediction.notes)
+        return prediction
 
     def _answer(
         self, path: Path, output: Path, density: np.ndarray, quality: np.ndarray, notes: list[str]

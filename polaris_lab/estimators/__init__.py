@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "inverse_modelling",
         "maps",
         "multi_scale",
+        "names",
         "power_law",
         "registry",
         "slices",

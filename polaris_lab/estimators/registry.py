@@ -18,6 +18,7 @@ from polaris_lab.estimators.constrained_diffusion import ConstrainedDiffusion, C
 from polaris_lab.estimators.inverse_modelling import InverseModelling
 from polaris_lab.estimators.maps import Estimator
 from polaris_lab.estimators.multi_scale import fit_multi_scale
+from polaris_lab.estimators.names import WITHOUT_TARGET
 from polaris_lab.estimators.power_law import fit_power_law
 from polaris_lab.estimators.thickness import fit_thickness
 from polaris_lab.estimators.turbulent_gravitational import fit_turbulent_gravitational
@@ -57,15 +58,6 @@ ESTIMATORS: dict[str, Fit] = {
     "inverse_modelling": _fixed(InverseModelling),
 }
 """Every estimator: a function of column densities, target densities and the size of a pixel that returns it fitted."""
-
-WITHOUT_TARGET = (
-    "constrained_diffusion",
-    "constrained_diffusion_3d",
-    "aviator",
-    "aviator_background",
-    "inverse_modelling",
-)
-"""Names of those that have nothing to fit to a target."""
 
 
 def fit_estimator(

@@ -78,6 +78,10 @@ SPIKE_FACTOR = 30.0
 and neighbours cannot differ so much. Failed fits of spectral energy distributions leave 1e25 beside 1e22."""
 
 
+SPIKE_BLOCK = 256
+"""Side of the blocks [pixels] in which spikes are looked for."""
+
+
 def find_spikes(values: np.ndarray, *, factor: float = SPIKE_FACTOR) -> np.ndarray:
     """Return which pixels rise above `factor` times the median of the 24 pixels around them.
 
@@ -107,11 +111,9 @@ def find_spikes(values: np.ndarray, *, factor: float = SPIKE_FACTOR) -> np.ndarr
     if not factor > 1:
         raise ValueError(f"spikes: expected a factor above 1, got {factor}")
     with np.errstate(invalid="ignore"):
-        lowest = minimum_filter(np.where(np.isnan(values), np.inf, values), 5, mode="nearest")
-        # only pixels that rise above their lowest neighbour by as much can do so above the median of all
-        high = (values > factor * np.nanmedian(values)) & (values > factor * lowest)
+        high = values > factor * np.nanmedian(values)
     spikes = np.zeros(values.shape, bool)
-    for y, x in np.argwhere(high):
+    for y, x in _above_lowest(values, high, factor):
         around = values[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
         good = np.isfinite(around)
         others = int(good.sum()) - 1
@@ -119,6 +121,32 @@ def find_spikes(values: np.ndarray, *, factor: float = SPIKE_FACTOR) -> np.ndarr
             rest = np.sort(around[good])[:-1] if values[y, x] == np.nanmax(around) else around[good]
             spikes[y, x] = values[y, x] > factor * np.median(rest)
     return spikes
+
+
+def _above_lowest(values: np.ndarray, high: np.ndarray, factor: float) -> np.ndarray:
+    """Return those of the high pixels that rise above their lowest neighbour by as much, (n, 2).
+
+    Only they can rise above the median of all neighbours so. Most maps have few of them: only the blocks around them are
+    looked at.
+    """
+    rows, columns = values.shape
+    found = [np.empty((0, 2), np.intp)]
+    for top in range(0, rows, SPIKE_BLOCK):
+        if not high[top : top + SPIKE_BLOCK].any():
+            continue
+        for left in range(0, columns, SPIKE_BLOCK):
+            mine = high[top : top + SPIKE_BLOCK, left : left + SPIKE_BLOCK]
+            if not mine.any():
+                continue
+            first, start = max(top - 2, 0), max(left - 2, 0)
+            around = values[first : top + SPIKE_BLOCK + 2, start : left + SPIKE_BLOCK + 2]
+            lowest = minimum_filter(np.where(np.isnan(around), np.inf, around), 5, mode="nearest")
+            inside = slice(top - first, None), slice(left - start, None)
+            lowest = lowest[inside][: mine.shape[0], : mine.shape[1]]
+            part = values[top : top + SPIKE_BLOCK, left : left + SPIKE_BLOCK]
+            with np.errstate(invalid="ignore"):
+                found.append(np.argwhere(mine & (part > factor * lowest)) + np.array([top, left]))
+    return np.concatenate(found)
 
 
 def mark_spikes(values: np.ndarray, *, factor: float | None, where: str) -> tuple[np.ndarray, np.ndarray]:

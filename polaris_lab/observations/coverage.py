@@ -20,12 +20,14 @@ from polaris_lab.observations.prediction import Quality, check_output
 from polaris_lab.observations.training_set import (
     Neighbourhood,
     checked_features,
+    kept_features,
     level_distance,
     training_features,
 )
 
 if TYPE_CHECKING:
     from polaris_lab.datasets import PatchDataset
+    from polaris_lab.training.run import Run
 
 SMALLEST_SIDE = 16
 """Pixels (of the training set) that a map must have along each side."""
@@ -174,7 +176,7 @@ class Coverage:
 
 
 def compare(
-    training: PatchDataset | Mapping[str, Any],
+    training: PatchDataset | Mapping[str, Any] | Run,
     observation: Observation,
     *,
     pixel_size_pc: float | None = None,
@@ -188,8 +190,8 @@ def compare(
 
     Parameters
     ----------
-    training : PatchDataset or dict
-        The training set, or what :func:`training_features` kept of it.
+    training : PatchDataset, dict or Run
+        The training set, what :func:`training_features` kept of it, or a run: the shipped one carries what is needed.
     observation : Observation
         The map.
     pixel_size_pc : float, optional
@@ -230,7 +232,7 @@ def compare(
             f"observation: expected an Observation, got {type(observation).__name__}; make one with "
             "lab.Observation(values, wcs=..., distance=140 * u.pc, species='H2')"
         )
-    features = training if isinstance(training, Mapping) else training_features(training)
+    features = training if isinstance(training, Mapping) else _features_of(training)
     known, cloud, size, pixel_pc = checked_features(features)
     log_column, grid, notes = _at_pixel(observation, pixel_size_pc or pixel_pc)
     shape = log_column.shape
@@ -260,6 +262,21 @@ def compare(
         *maps, mean=seen[:, 0], spread=seen[:, 1], training_mean=known[:, 0], training_spread=known[:, 1],
         window_absolute=absolute, window_relative=relative, window=size, wcs=observation.wcs, notes=tuple(notes),
     )  # fmt: skip
+
+
+def _features_of(training: PatchDataset | Run) -> Mapping[str, Any]:
+    """Return the features of a training set, or of that of a run."""
+    from polaris_lab.datasets import PatchDataset
+    from polaris_lab.training.run import Run
+
+    if isinstance(training, Run):
+        return kept_features(training) or training_features(training.dataset())
+    if not isinstance(training, PatchDataset):
+        raise TypeError(
+            f"training: expected a PatchDataset, a Run or kept features, got {type(training).__name__}; open one with "
+            "lab.PatchDataset.open(path) or lab.pretrained()"
+        )
+    return training_features(training)
 
 
 def coverage_note(coverage: Coverage, *, level: str = "absolute") -> str:

@@ -110,7 +110,7 @@ def density_pdf(
     ValueError
         If shapes differ, no pixel is valid, a density is not positive, or mass is asked for without a column density.
     """
-    if weight not in WEIGHTS:
+    if not isinstance(weight, str) or weight not in WEIGHTS:
         raise ValueError(f"weight: expected one of {', '.join(WEIGHTS)}, got {weight!r}")
     if weight == "mass" and column_density is None:
         raise ValueError('column_density: expected a map for weight="mass", got none')
@@ -366,6 +366,11 @@ def _valid(density: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, 
             raise ValueError(
                 f"{name}: expected positive values (NaN where blank), got {np.asarray(values)[valid].min():g}"
             )
+    if weight is not None and np.median(density[valid]) > 1e12 > np.median(np.asarray(weight)[valid]):
+        raise ValueError(
+            "density, column_density: expected n_H [cm^-3] and N_H [cm^-2], got values that look exchanged; see the order of the "
+            "arguments"
+        )
     return valid, np.ones(int(valid.sum())) if weight is None else np.asarray(weight)[valid]
 
 

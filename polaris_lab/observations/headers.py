@@ -134,8 +134,10 @@ def first_image(path: str | Path) -> tuple[fits.Header, tuple[int, ...]] | None:
     return None
 
 
-def read_values(path: str | Path, *, hdu: int | str, shape: tuple[int, int]) -> np.ndarray:
-    """Read another 2D image of a file, such as an error map, without coordinates of its own.
+def read_values(
+    path: str | Path, *, hdu: int | str, shape: tuple[int, int]
+) -> tuple[np.ndarray, fits.Header]:
+    """Read another 2D image of a file, such as an error map, without coordinates of its own, and its header.
 
     Raises
     ------
@@ -144,11 +146,12 @@ def read_values(path: str | Path, *, hdu: int | str, shape: tuple[int, int]) -> 
     """
     path = Path(path)
     with quiet(), fits.open(path, memmap=False) as hdus:
-        values = np.asarray(_choose(hdus, hdu, path).data)
+        chosen = _choose(hdus, hdu, path)
+        values, header = np.asarray(chosen.data), chosen.header.copy()
     values = values.reshape([n for n in values.shape if n > 1])
     if values.shape != shape:
         raise ValueError(f"{path}: hdu {hdu!r}: expected the shape of the map {shape}, got {values.shape}")
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    return values.astype(values.dtype.newbyteorder("="), copy=False), header
 
 
 def _check_file(path: Path) -> None:
@@ -295,13 +298,15 @@ def pixel_scale(wcs: WCS, shape: tuple[int, int]) -> PixelScale:
     return PixelScale(math.sqrt(long * short) * arcsec, (float(along_y), float(along_x)), float(long / short))
 
 
-def header_beam(header: fits.Header, *, pixel_arcsec: float, where: str) -> float | None:
+def header_beam(
+    header: fits.Header, *, pixel_arcsec: float, where: str, most_pixels: float = 1e4
+) -> float | None:
     """Return the beam's full width at half maximum [arcsec] from BMAJ and BMIN [deg], None if there is none.
 
     Warns
     -----
     HeaderWarning
-        If it is finer than a third of a pixel or wider than 10000 of them, which BMAJ in other units looks like.
+        If it is finer than a third of a pixel or wider than `most_pixels` (the map), which BMAJ in other units looks like.
     """
     try:
         major = float(header["BMAJ"])
@@ -311,7 +316,7 @@ def header_beam(header: fits.Header, *, pixel_arcsec: float, where: str) -> floa
     if not (major > 0 and minor > 0):
         return None
     beam = 3600.0 * math.sqrt(major * minor)
-    if not pixel_arcsec / 3 <= beam <= 1e4 * pixel_arcsec:
+    if not pixel_arcsec / 3 <= beam <= most_pixels * pixel_arcsec:
         warnings.warn(
             f"{where}: BMAJ = {major:g} is ignored: in degrees it would be {beam / pixel_arcsec:.3g} pixels; write "
             "beam=36 * u.arcsec to give the beam",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from html import escape
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from polaris_lab.config import did_you_mean
 from polaris_lab.units import HYDROGEN_PER_H2
+
+if TYPE_CHECKING:
+    from polaris_lab.observations.prediction import Prediction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +181,11 @@ def published(cloud: str) -> tuple[LiteratureDensity, ...]:
 
 
 def compare_with_literature(
-    density: np.ndarray, cloud: str, *, distance_pc: float, entries: Sequence[LiteratureDensity] | None = None
+    density: np.ndarray | Prediction,
+    cloud: str,
+    *,
+    distance_pc: float | None = None,
+    entries: Sequence[LiteratureDensity] | None = None,
 ) -> LiteratureComparison:
     """Put a predicted density map beside what has been published of the cloud.
 
@@ -186,12 +193,12 @@ def compare_with_literature(
 
     Parameters
     ----------
-    density : ndarray, shape (ny, nx)
+    density : Prediction or ndarray, shape (ny, nx)
         n_H [cm^-3], NaN where blank.
     cloud : str
         A name of :func:`clouds`.
-    distance_pc : float
-        Of the prediction [pc].
+    distance_pc : float, optional
+        Of the prediction [pc]; by default the one that a `Prediction` states.
     entries : sequence of LiteratureDensity, optional
         Other values than those of :data:`LITERATURE`.
 
@@ -204,6 +211,15 @@ def compare_with_literature(
     ValueError
         If the cloud is unknown, the map has no valid pixel, or the distance is not positive.
     """
+    from polaris_lab.observations.prediction import Prediction
+
+    if isinstance(density, Prediction):
+        distance_pc = density.provenance.get("distance_pc") if distance_pc is None else distance_pc
+        density = density.density
+    if distance_pc is None:
+        raise ValueError(
+            "distance_pc: expected that of the map [pc], got none; write for example distance_pc=140.0"
+        )
     density = np.asarray(density, float)
     if not np.isfinite(density).any():
         raise ValueError("density: expected at least one valid pixel, got none")

@@ -18,7 +18,13 @@ from polaris_lab.observations.blanks import mark_spikes
 from polaris_lab.observations.errors import column_error
 from polaris_lab.observations.headers import header_beam, pixel_scale, read_image, read_values
 from polaris_lab.observations.map_files import describe, write_map
-from polaris_lab.observations.opening import distance_in_pc, hydrogen_nuclei
+from polaris_lab.observations.opening import (
+    distance_from,
+    distance_in_pc,
+    error_in_unit,
+    hydrogen_nuclei,
+    plain_values,
+)
 from polaris_lab.observations.species import SPECIES, check_species, conversion
 from polaris_lab.units import positive
 
@@ -112,11 +118,11 @@ class Observation:
         header: fits.Header | None = None,
         path: str | Path | None = None,
     ) -> None:
-        self._distance_pc = distance_in_pc(distance)
+        self._distance_pc, self.distance_source = distance_in_pc(distance), distance_from(distance)
         self._species = check_species(species)
         self.path = None if path is None else Path(path)
         where = str(path or name or "map")
-        values = np.asarray(values)
+        values, unit, error = plain_values(values, unit, error)
         if values.ndim != 2 or values.dtype.kind not in "fiu":
             raise ValueError(
                 f"{where}: expected a 2D array of real numbers, got shape {values.shape} of {values.dtype}"
@@ -145,7 +151,9 @@ class Observation:
         self.truth: np.ndarray | None = None
         self._scale = pixel_scale(wcs, self.shape)
         self._beam_arcsec = (
-            header_beam(self.header, pixel_arcsec=self.pixel_size_arcsec, where=where)
+            header_beam(
+                self.header, pixel_arcsec=self.pixel_size_arcsec, where=where, most_pixels=max(self.shape)
+            )
             if beam is None
             else positive(beam, u.arcsec, "beam")
         )
@@ -205,8 +213,12 @@ class Observation:
         image = read_image(path, hdu=hdu)
         for role, number in (("error", error_hdu), ("mask", mask_hdu)):
             if number is not None:
-                extra = read_values(path, hdu=number, shape=image.values.shape)
-                choices[role] = extra if role == "error" else extra != 0
+                extra, its = read_values(path, hdu=number, shape=image.values.shape)
+                choices[role] = (
+                    error_in_unit(extra, its, image.header, choices.get("unit"))
+                    if role == "error"
+                    else extra != 0
+                )
         return cls(
             image.values,
             wcs=image.wcs,

@@ -157,6 +157,20 @@ def known_distance(name: str, *, era: str = "gaia") -> u.Quantity:
     return found.report_pc * u.pc
 
 
+def distance_source(name: str) -> str:
+    """Return where the distance of a known cloud comes from, in words.
+
+    Examples
+    --------
+    >>> distance_source("Orion A (report)")
+    'Orion A, 414 pc: report, section 4.3: Menten et al. 2007'
+    """
+    distance = known_distance(name)
+    report = str(name).strip().lower().endswith("(report)")
+    found = place(str(name).strip()[: -len("(report)")].strip() if report else name)
+    return f"{found.name}, {distance.value:g} pc: {found.report_source if report else found.source}"
+
+
 def box(name: str) -> Box:
     """Return a named region of the report.
 

@@ -250,5 +250,6 @@ def finished(work: Work, rows: slice, found: Mapping[str, np.ndarray]) -> dict[s
 
 def _linear(log_values: np.ndarray, scale: float) -> np.ndarray:
     """Return scale 10^x, float32."""
-    values = np.power(np.float32(10), log_values.astype(np.float32, copy=False))
-    return values if scale == 1.0 else (values * np.float32(scale)).astype(np.float32)
+    with np.errstate(over="ignore"):  # an end of an interval that no float32 holds is infinite
+        values = np.power(np.float32(10), log_values.astype(np.float32, copy=False))
+        return values if scale == 1.0 else (values * np.float32(scale)).astype(np.float32)

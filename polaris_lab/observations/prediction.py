@@ -165,8 +165,14 @@ class Prediction:
         return files.write(self, path, overwrite=overwrite, intervals=intervals)
 
     @classmethod
-    def open(cls, path: str | Path) -> Prediction:
+    def open(cls, path: str | Path, *, memmap: bool = False) -> Prediction:
         """Read a prediction that :meth:`write_fits` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+        memmap : bool
+            Leave the maps on disk (not of compressed files) and read only what is used: for maps that are too large to hold.
 
         Raises
         ------
@@ -175,7 +181,7 @@ class Prediction:
         ValueError
             If it is no prediction, or is cut off.
         """
-        return cls(**files.read(path))
+        return cls(**files.read(path, memmap=memmap))
 
     def cite(self) -> Citation:
         """Return what a paper says: a methods paragraph and the references of data, network, training set and software.

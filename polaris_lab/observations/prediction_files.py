@@ -148,21 +148,22 @@ def _maps(prediction: Prediction, wanted: Sequence[str]) -> Iterator[tuple[str, 
         yield "samples", prediction.samples
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path, *, memmap: bool = False) -> dict[str, Any]:
     """Return the fields of a prediction that was written to a file (:meth:`Prediction.open` explains it)."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a prediction, got no such file; check the path")
     try:
-        with quiet(), fits.open(path, memmap=False) as hdus:
+        kept = (lambda values: values) if memmap else _native
+        with quiet(), fits.open(path, memmap=memmap) as hdus:
             header = hdus[0].header
             if header.get("EXTNAME") != "DENSITY" or "MODEL" not in header or "TARGET" not in header:
                 raise KeyError("the cards EXTNAME = 'DENSITY', MODEL and TARGET")
             names = {hdu.name for hdu in hdus}
             optional = [*interval_names(INTERVALS), "samples"]
-            fields = {name: _native(hdus[name.upper()].data) for name in ("density", "quality", "coverage")}
-            fields |= {name: _native(hdus[name.upper()].data) for name in optional if name.upper() in names}
-            extra = {hdu.header["OUTPUT"]: _native(hdu.data) for hdu in hdus[1:] if "OUTPUT" in hdu.header}
+            fields = {name: kept(hdus[name.upper()].data) for name in ("density", "quality", "coverage")}
+            fields |= {name: kept(hdus[name.upper()].data) for name in optional if name.upper() in names}
+            extra = {hdu.header["OUTPUT"]: kept(hdu.data) for hdu in hdus[1:] if "OUTPUT" in hdu.header}
             wcs = WCS(header)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ValueError(

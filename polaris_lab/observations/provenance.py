@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from polaris_lab.estimators.names import PAPERS
 from polaris_lab.observations.maps import Observation
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ CARDS = {
     "target": ("TARGET", "which mean density along the line of sight"),
     "interval": ("INTERVAL", "what the intervals are"),
     "distance_pc": ("DISTANCE", "[pc] adopted distance"),
+    "distance_source": ("DISTSRC", "where the distance comes from"),
     "species": ("SPECIES", "what the input map counted"),
     "law": ("LAW", "how it became N_H"),
     "foreground_cm2": ("FOREGRND", "[cm-2] N_H taken off (median)"),
@@ -85,6 +87,7 @@ def of_observation(observation: Observation) -> dict[str, Any]:
     """Return what is to be said of the map, the time and the software."""
     return {
         "distance_pc": observation.distance_pc,
+        "distance_source": observation.distance_source,
         "species": observation.species,
         "law": observation.conversion_law,
         "map_pixel_pc": observation.pixel_size_pc,
@@ -159,10 +162,11 @@ def _references(known: Mapping[str, Any]) -> tuple[str, ...]:
     version = str(known.get("software", "")).removeprefix("polaris_lab ") or "unknown"
     entries = [
         f"Data: the paper of {known.get('source') or known.get('object') or 'the map'} (to be added by the author)",
+        f"Distance: {known['distance_source']}" if "distance_source" in known else "",
         f"Conversion to N_H: {known['law']}" if "law" in known else "",
         f"Network: {known.get('model')}, run {known['run_fingerprint']}"
         if "run_fingerprint" in known
-        else f"Estimator: {known.get('model')}, as described in polaris_lab.estimators",
+        else f"Estimator: {known.get('model')}, {PAPERS.get(str(known.get('model')), 'as described in polaris_lab.estimators')}",
         f"Training set: fingerprint {known['dataset_fingerprint']}" if "dataset_fingerprint" in known else "",
         SOFTWARE.format(version=version),
         METHOD if "run_fingerprint" in known else "",

@@ -87,6 +87,7 @@ PLAUSIBLE_DEPTH = (1e-7, 1.0)
 """Where the median of a map of dust optical depth must lie."""
 
 _H2_WORD = r"(?:N\s*\(\s*H_?2\s*\)|N_?H_?2\b|\bH_?2\b)"
+_H_WORD = r"(?:N\s*\(\s*HI?\s*\)|\bN_?HI?\b|\bHI?\b|\b(?:nuclei|atoms?)\b)"
 _WORDS = (
     rf"{_H2_WORD}|N\s*\(\s*HI?\s*\)|\bN_?HI?\b|\bHI?\b|\bA_?[VK]\b"
     r"|\b(?:nuclei|molecules?|particles?|atoms?)\b"
@@ -183,9 +184,11 @@ def parse_unit(text: str | u.UnitBase) -> u.UnitBase | None:
     if not isinstance(text, str):
         return u.Unit(text)
     text = re.sub(r"\(\s*\)", "", re.sub(_WORDS, " ", text)).strip(" \t[]'\"")
+    if text.lower() == "dex":
+        return u.dex(u.one)
     logarithm = re.fullmatch(r"(?:log_?10|log|dex|lg)\b\s*[\[(]?(.+?)[\])]?", text, re.IGNORECASE)
     if logarithm:
-        inner = logarithm[1].strip()
+        inner = re.sub(r"^\(?\s*N\s*\)?\s*(?=[/\[(])", "", logarithm[1].strip())  # log(N / cm^-2)
         inner += ")" * (inner.count("(") - inner.count(")"))
         unit = parse_unit(re.sub(r"^/\s*(?=.*-\s*\d)", "", inner))  # log(N / cm^-2): in units of cm^-2
         return None if unit is None else u.dex(unit)
@@ -260,22 +263,28 @@ def to_hydrogen(
             f'{where}: expected a map of hydrogen nuclei, got {origin}: species="H2" doubles it to N_H; '
             'if the header is wrong, write unit="cm-2"'
         )
+    if unit is None and species == "H2" and re.search(_H_WORD, said) and not re.search(_H2_WORD, said):
+        raise ValueError(
+            f'{where}: expected a map of H2, got {origin}: species="H" takes it as it is, species="H2" would double it to '
+            'N_H = 2 N(H2); if the header is wrong, write unit="cm-2"'
+        )
     linear, factor = _factor(found, u.Unit(entry.unit))
     if factor is None:
         raise ValueError(
-            f'{where}: species="{species}" expects a map in {entry.unit}, got {origin}; '
+            f'{where}: species="{species}" expects a map in {entry.unit or "plain numbers"}, got {origin}; '
             f"{_advice(median, species, found)}"
         )
-    result = values if linear else np.power(values.dtype.type(10), values)
+    with np.errstate(over="ignore"):  # values that are no logarithm are refused below, in words
+        result = values if linear else np.power(values.dtype.type(10), values)
     if factor != 1.0:
         result = result * values.dtype.type(factor)
-    _check_range(_median(result), entry.unit, origin, where, _advice(median, species))
+    middle = median if result is values else _median(result)
+    _check_range(middle, entry.unit, origin, where, _advice(median, species))
     if entry.factor == 1.0:
         return result
-    scaled = (
-        result.astype(np.float64) * entry.factor
-    )  # 1e26 a unit of optical depth is near the end of float32
-    return scaled.astype(values.dtype)
+    nuclei = np.empty(values.shape, values.dtype)  # multiplied in float64, of which no whole map is held:
+    # 1e26 a unit of optical depth is near the end of float32
+    return np.multiply(result, entry.factor, out=nuclei, dtype=np.float64, casting="unsafe")
 
 
 def _factor(found: u.UnitBase, wanted: u.UnitBase) -> tuple[bool, float | None]:
@@ -297,7 +306,7 @@ def _check_range(median: float, unit: str, origin: str, where: str, advice: str)
     low, high = {"cm-2": PLAUSIBLE_COLUMN, "mag": PLAUSIBLE_EXTINCTION, "": PLAUSIBLE_DEPTH}[unit]
     if not low <= median <= high:
         raise ValueError(
-            f"{where}: with {origin} the median is {median:.3g} {unit}, expected {low:g} to {high:g}; {advice}"
+            f"{where}: with {origin} the median is {median:.3g}{unit and ' ' + unit}, expected {low:g} to {high:g}; {advice}"
         )
 
 

@@ -8,6 +8,8 @@ import logging
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
 
 from polaris_lab.cli import main
 from polaris_lab.observations import Prediction
@@ -141,6 +143,7 @@ def test_a_cloud_by_its_name_and_an_older_mu(run, make_fits, tmp_path):  # noqa:
     assert predict(*words, "--beam", "36 arcsec", "--foreground", "1e20 cm-2", "--output", out, run=run) == 0
     header = fits.getheader(out)
     assert header["DISTANCE"] == 140
+    assert "report, section 4.1" in header["DISTSRC"]
     assert header["FOREGRND"] == pytest.approx(1e20)
     assert "2.33" in header["LAW"]
     assert main(["predict", str(path), "--distance", "Tauros", "--species", "H2"]) == 1
@@ -186,3 +189,127 @@ def test_a_cloud_without_published_densities(run, maps, tmp_path, capsys):  # no
     assert "published n_H" not in capsys.readouterr().out
     assert predict(maps[0], *words, "--literature", "Polari", "--overwrite", run=run) == 1
     assert "--literature: expected one of Orion A, Orion B, Polaris, Taurus L1495" in capsys.readouterr().err
+
+
+# -- catalogued cores --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def core_table(maps, tmp_path):
+    """Return a catalogue of twelve cores on the first map and one elsewhere, for 100 pc."""
+    with fits.open(maps[0]) as hdus:
+        wcs = WCS(hdus[0].header)
+    x, y = np.tile([8.0, 16.0, 24.0, 32.0], 3), np.repeat([10.0, 20.0, 30.0], 4)
+    sky = wcs.pixel_to_world(np.append(x, 900.0), np.append(y, 20.0)).icrs
+    path = tmp_path / "cores.csv"
+    density = np.full(13, 2e4)
+    Table({"RAJ2000": sky.ra.deg, "dec": sky.dec.deg, "mean_density": density}).write(path)
+    return path
+
+
+CORES = ["--core-distance", "103.1325 pc", "--core-column", "ra=RAJ2000"]
+
+
+def test_cores_stand_in_the_table_and_in_the_report(run, maps, core_table, tmp_path, capsys):  # noqa: F811
+    out, page = tmp_path / "density.fits", tmp_path / "report.html"
+    words = [maps[0], *BASE, "--output", out, "--cores", core_table, *CORES]
+    assert predict(*words, "--report", page, "--json", run=run) == 0
+    answer = json.loads(capsys.readouterr().out)["cores"]
+    assert answer["number"] == answer["compared"] == 12
+    assert sum(row["cores"] for row in answer["by_column"]) == 12
+    assert any("1 of 13 cores lie outside" in note for note in answer["notes"])
+    assert any("moved from 103.132 to 206.265 pc" in note for note in answer["notes"])
+    table = Table.read(tmp_path / "density_cores.ecsv")
+    assert table["catalogue_density"][0] == pytest.approx(2e4)  # x 2 for H2, / 2 for twice the distance
+    found = Prediction.open(out)
+    assert table["mean_density"][0] == pytest.approx(found.density[10, 8])
+    assert (table["core_density"] >= table["mean_density"] * (1 - 1e-9)).all()
+    text = page.read_text()
+    for words in ("12 cores of the catalogue", "core 1<", "Error of the cores in bins", "moving median"):
+        assert words in text
+    assert text.count("data:image/png;base64,") >= 3
+    assert (
+        predict(maps[0], *BASE, "--output", tmp_path / "b.fits", "--cores", core_table, *CORES, run=run) == 0
+    )
+    said = capsys.readouterr().out
+    assert f"wrote {tmp_path / 'b_cores.ecsv'}: 12 cores" in said
+    assert "12 cores against the catalogue: median" in said
+
+
+def test_the_table_of_cores_is_not_replaced_unasked(run, maps, core_table, tmp_path, capsys):  # noqa: F811
+    out = tmp_path / "density.fits"
+    (tmp_path / "density_cores.ecsv").write_text("mine")
+    words = [maps[0], *BASE, "--output", out, "--cores", core_table, *CORES]
+    assert predict(*words, run=run) == 1
+    assert "density_cores.ecsv: expected a new file" in capsys.readouterr().err
+    assert (tmp_path / "density_cores.ecsv").read_text() == "mine"
+    assert not out.exists()
+    assert predict(*words, "--overwrite", run=run) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cores", "none.csv"], "none.csv: expected a catalogue of cores, got nothing there"),
+        (["--cores", "TABLE", "--core-column", "ra=RAJ2000"], 'in the shell --core-distance "300 pc"'),
+        (["--cores", "TABLE", "--core-distance", "300"], "the unit is not optional"),
+        (["--cores", "TABLE", "--core-distance", "300 pc"], "expected positions, got no column 'ra'"),
+        (
+            ["--cores", "TABLE", *CORES, "--core-density", "peak_density"],
+            "column: expected a density of the catalogue",
+        ),
+        (["--cores", "TABLE", *CORES[:2], "--core-column", "RAJ2000"], "--core-column: expected NAME=COLUMN"),
+        (["--cores", "MAP", *CORES], "expected"),
+        (["--core-distance", "300 pc"], "--core-distance: expected a catalogue with it"),
+    ],
+)
+def test_catalogues_that_are_refused(run, maps, core_table, tmp_path, capsys, words, message):  # noqa: F811
+    out = tmp_path / "density.fits"
+    words = [{"TABLE": str(core_table), "MAP": str(maps[0])}.get(word, word) for word in words]
+    assert predict(maps[0], *BASE, "--output", out, *words, run=run) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert not out.exists()
+
+
+def test_cores_of_another_cloud_are_refused_before_the_work(run, maps, core_table, tmp_path, capsys):  # noqa: F811
+    far = tmp_path / "far.csv"
+    Table({"ra": [10.0], "dec": [-60.0], "mean_density": [1e4]}).write(far)
+    out = tmp_path / "density.fits"
+    words = ["--cores", far, "--core-distance", "300 pc"]
+    assert predict(maps[0], *BASE, "--output", out, *words, run=run) == 1
+    assert "equatorial, not galactic" in capsys.readouterr().err
+    assert not out.exists()
+    assert (
+        predict(maps[0], maps[2], *BASE, "--output", tmp_path / "many", *words, run=run) == 0
+    )  # of many maps some have none
+    assert capsys.readouterr().out.count("no core of") == 2
+
+
+def test_the_help_names_every_estimator_and_imports_none(capsys):
+    from polaris_lab.estimators import ESTIMATORS
+
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name in ESTIMATORS:
+        assert name in text
+    options = text.split("options:")[1]
+    assert options.count("default") >= 25
+
+
+@pytest.mark.parametrize("taken", ["output", "map", "catalogue", "table"])
+def test_no_file_is_lost_to_the_report_or_the_table(run, maps, core_table, tmp_path, capsys, taken):  # noqa: F811
+    """Not even with --overwrite: the map, the catalogue and the prediction are not written over."""
+    out = tmp_path / "cores.fits"
+    catalogue = core_table.rename(tmp_path / "cores_cores.ecsv") if taken == "table" else core_table
+    report = {"output": out, "map": maps[0], "catalogue": core_table}.get(taken, tmp_path / "page.html")
+    before = maps[0].read_bytes(), catalogue.read_bytes()
+    words = ["--report", report, "--cores", catalogue, *CORES, "--overwrite"]
+    if taken == "table":
+        Table.read(catalogue, format="ascii.csv").write(catalogue, format="ascii.ecsv", overwrite=True)
+        before = before[0], catalogue.read_bytes()
+    assert predict(maps[0], *BASE, "--output", out, *words, run=run) == 1
+    assert "expected a file of its own" in capsys.readouterr().err
+    assert (maps[0].read_bytes(), catalogue.read_bytes()) == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from polaris_lab.observations.blanks import fill_blanks
+from polaris_lab.observations.blanks import fill_blanks, find_spikes
 
 
 def test_valid_pixels_are_untouched_and_nothing_is_left():
@@ -43,3 +43,24 @@ def test_filling_stays_within_the_range_of_the_data():
 def test_nothing_to_fill_from():
     with pytest.raises(ValueError, match="NaN everywhere"):
         fill_blanks(np.full((4, 4), np.nan))
+
+
+@pytest.mark.parametrize("block", [7, 16, 256])
+def test_spikes_do_not_depend_on_the_blocks_in_which_they_are_looked_for(monkeypatch, block):
+    """Against the rule written out pixel by pixel, also at edges, beside blanks and in clusters."""
+    rng = np.random.default_rng(3)
+    values = 10 ** rng.normal(22, 0.6, (41, 53))
+    values[rng.random(values.shape) < 0.1] = np.nan
+    for y, x in [(0, 0), (40, 52), (15, 16), (16, 16), (16, 15), (20, 0), (7, 13)]:
+        values[y, x] = 1e26
+    monkeypatch.setattr("polaris_lab.observations.blanks.SPIKE_BLOCK", block)
+    expected = np.zeros(values.shape, bool)
+    for y, x in np.ndindex(values.shape):
+        around = values[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+        rest = np.sort(around[np.isfinite(around)])
+        rest = rest[:-1] if np.isfinite(values[y, x]) and values[y, x] == rest[-1] else rest
+        high = values[y, x] > 30 * np.nanmedian(values) and np.isfinite(around).sum() >= 4
+        expected[y, x] = high and values[y, x] > 30 * np.median(rest)
+    found = find_spikes(values)
+    assert found.sum() >= 5
+    np.testing.assert_array_equal(found, expected)

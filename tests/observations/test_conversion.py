@@ -168,3 +168,96 @@ def test_a_cloud_is_as_far_as_its_name_says():
     assert observe(np.full((20, 20), 1e21), distance="Polaris Flare (report)").distance_pc == 150
     with pytest.raises(ValueError, match="unknown cloud"):
         observe(np.full((20, 20), 1e21), distance="Atlantis")
+
+
+# -- what an unfriendly reader tried ----------------------------------------------------------------
+
+
+def column() -> np.ndarray:
+    return 10 ** np.random.default_rng(2).normal(21.3, 0.2, (30, 30))
+
+
+def written(path, values, **cards):
+    header = sky().to_header()
+    header.update({"BUNIT": "cm-2"} | cards)
+    fits.PrimaryHDU(values, header).writeto(path, overwrite=True)
+    return {"path": path, "distance": 140 * u.pc}
+
+
+@pytest.mark.parametrize("said", ["H cm-2", "N(HI) [cm^-2]", "N_H (cm^-2)", "atoms cm-2"])
+def test_a_map_of_nuclei_is_not_doubled_as_h2(tmp_path, said):
+    opened = written(tmp_path / "n.fits", column(), BUNIT=said)
+    with pytest.raises(ValueError, match=r"expected a map of H2.*double it to N_H = 2 N\(H2\)"):
+        Observation.from_fits(**opened, species="H2")
+    assert Observation.from_fits(**opened, species="H").column_density == pytest.approx(column())
+    assert Observation.from_fits(**opened, species="H2", unit="cm-2").column_density == pytest.approx(
+        2 * column()
+    )
+
+
+@pytest.mark.parametrize(("card", "wrong"), [("H2", "H"), ("H", "H2")])
+def test_the_card_species_of_our_own_maps_is_heeded(tmp_path, card, wrong):
+    path = observe(column(), species=card).write_fits(tmp_path / "own.fits")
+    with pytest.raises(ValueError, match=f'expected species="{card}".*factor of 2'):
+        Observation.from_fits(path, distance=140 * u.pc, species=wrong)
+    again = Observation.from_fits(path, distance=140 * u.pc, species=card)
+    assert again.column_density == pytest.approx(observe(column(), species=card).column_density)
+
+
+def test_the_unit_of_a_quantity_is_not_lost():
+    by_unit = observe((column() / u.cm**2).to(u.m**-2), species="H", error=column() / 10 / u.cm**2)
+    assert by_unit.column_density == pytest.approx(column())
+    assert by_unit.error == pytest.approx(column() / 10)
+    with pytest.raises(ValueError, match="expected none beside values with the unit"):
+        observe(column() / u.m**2, unit="cm-2")
+    with pytest.raises(ValueError, match="cm-2, got"):
+        observe(column() * u.K)
+
+
+def test_an_error_map_in_another_unit_than_the_map(tmp_path):
+    opened = written(tmp_path / "error.fits", column())
+    for unit, scale in (("1e21 cm-2", 1e-21), ("cm-2", 1.0), ("", 1.0)):
+        extension = fits.ImageHDU(0.1 * column() * scale, name="ERROR")
+        extension.header["BUNIT"] = unit
+        fits.HDUList([fits.PrimaryHDU(column(), fits.getheader(opened["path"])), extension]).writeto(
+            tmp_path / "both.fits", overwrite=True
+        )
+        found = Observation.from_fits(
+            tmp_path / "both.fits", distance=140 * u.pc, species="H2", error_hdu="ERROR"
+        )
+        assert found.error / found.column_density == pytest.approx(0.1)
+    extension.header["BUNIT"] = "K"
+    fits.HDUList([fits.PrimaryHDU(column(), fits.getheader(opened["path"])), extension]).writeto(
+        tmp_path / "both.fits", overwrite=True
+    )
+    with pytest.raises(ValueError, match="expected an error in the unit of the map"):
+        Observation.from_fits(tmp_path / "both.fits", distance=140 * u.pc, species="H2", error_hdu="ERROR")
+
+
+@pytest.mark.parametrize("said", ["log10(cm^-2)", "log(N/cm^-2)", "log10(N [cm^-2])", "dex(cm-2)"])
+def test_logarithms_as_headers_write_them(tmp_path, said):
+    opened = written(tmp_path / "log.fits", np.log10(column()), BUNIT=said)
+    assert Observation.from_fits(**opened, species="H").column_density == pytest.approx(column())
+    opened = written(tmp_path / "lies.fits", column().astype(np.float32), BUNIT=said)  # it is none
+    with pytest.raises(ValueError, match='they look like a column density: if so, write unit="cm-2"'):
+        Observation.from_fits(**opened, species="H")
+
+
+def test_an_optical_depth_may_be_a_logarithm(tmp_path):
+    opened = written(tmp_path / "tau.fits", np.log10(column() * 1.2e-26), BUNIT="")
+    found = Observation.from_fits(**opened, species="tau", law="planck2014", unit="dex")
+    assert found.column_density == pytest.approx(column())
+    with pytest.raises(ValueError, match="expects a map in plain numbers"):
+        Observation.from_fits(**opened, species="tau", law="planck2014", unit="cm-2")
+
+
+def test_a_beam_wider_than_the_map_is_not_believed(tmp_path):
+    opened = written(tmp_path / "beam.fits", column(), BMAJ=36.0, BMIN=36.0)  # arcsec where degrees belong
+    with pytest.warns(UserWarning, match="BMAJ = 36 is ignored"):
+        assert Observation.from_fits(**opened, species="H2").beam_arcsec is None
+
+
+@pytest.mark.parametrize("text", ["140 pc", "300"])
+def test_a_distance_in_words_is_told_how_to_be_written(text):
+    with pytest.raises(TypeError, match=r"got the text .*; write for example distance=140 \* u\.pc"):
+        observe(column(), distance=text)

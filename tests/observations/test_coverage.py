@@ -9,6 +9,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 
+import polaris_lab as lab
 from polaris_lab import synthetic_cloud
 from polaris_lab.datasets import PatchConfig, PatchDataset, build_dataset
 from polaris_lab.observations import Observation, Quality, coverage
@@ -284,3 +285,11 @@ def test_an_unknown_level(dataset):
     for ask in (found.inside, found.share_outside, lambda level: coverage.coverage_note(found, level=level)):
         with pytest.raises(ValueError, match='level: expected "absolute" or "relative", got'):
             ask(level="both")
+
+
+def test_the_shipped_run_stands_for_its_training_set():
+    """Its patches are not shipped, their features are."""
+    found = compare(lab.pretrained(), observed(patches()[0].repeat(3, axis=0).repeat(3, axis=1)))
+    assert "training set covers" in found.sentence
+    with pytest.raises(TypeError, match="expected a PatchDataset, a Run or kept features, got str"):
+        compare("orion.zarr", observed(patches()[0]))

@@ -114,3 +114,15 @@ def test_bad_input_is_refused(call, match):
 def test_a_bare_number_is_no_pixel_size():
     with pytest.raises(TypeError, match="pixel_size: expected a Quantity"):
         gas.dense_gas_mass(DENSITY, COLUMN, pixel_size=0.05)
+
+
+def test_maps_given_in_the_wrong_order_are_refused():
+    density, column = np.full((20, 20), 2e4), np.full((20, 20), 1e22)
+    for function in (gas.dense_gas_mass, gas.star_formation_rate):
+        with pytest.raises(ValueError, match="look exchanged"):
+            function(column, density, pixel_size=0.1 * u.pc)
+    for function in (gas.column_relation, gas.thickness):
+        with pytest.raises(ValueError, match="look exchanged"):
+            function(density, column)
+    with pytest.raises(ValueError, match="weight: expected one of"):
+        gas.density_pdf(density, weight=column)

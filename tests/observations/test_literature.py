@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.wcs import WCS
 
-from polaris_lab.observations import literature
+from polaris_lab.observations import Prediction, literature
 
 
 def test_molecules_are_doubled_and_densities_moved():
@@ -52,3 +53,16 @@ def test_bad_input_is_refused():
         literature.compare_with_literature(np.full((2, 2), np.nan), "Polaris", distance_pc=150.0)
     with pytest.raises(ValueError, match="distance_pc"):
         literature.compare_with_literature(np.ones((2, 2)), "Polaris", distance_pc=0.0)
+
+
+def test_a_prediction_says_its_distance_itself():
+    density = np.full((20, 20), 1e3)
+    flags = np.zeros((20, 20), np.int16)
+    found = Prediction(density, flags, flags, WCS(naxis=2), provenance={"distance_pc": 140.0})
+    by_one_call = literature.compare_with_literature(found, "Taurus L1495")
+    assert (
+        by_one_call.rows
+        == literature.compare_with_literature(density, "Taurus L1495", distance_pc=140.0).rows
+    )
+    with pytest.raises(ValueError, match=r"write for example distance_pc=140\.0"):
+        literature.compare_with_literature(density, "Taurus L1495")

@@ -170,6 +170,21 @@ def test_an_estimator_is_cited_as_one(observation):
     assert "estimator constrained_diffusion" in found.methods
     assert found.methods.startswith("The hydrogen density n_H behind ")
     assert "Training set" not in str(found)
+    assert any("Li 2022 (ApJS 259, 59)" in entry for entry in found.references)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [("Taurus L1495", "Galli et al. 2019"), ("orion a (report)", "Menten")]
+)
+def test_the_source_of_a_distance_by_name_is_cited(observation, tmp_path, name, source):
+    column = observation.column_density
+    named = Observation(column, wcs=observation.wcs, distance=name, species="H")
+    made = estimate_map(named.with_map(column), "constrained_diffusion")
+    again = Prediction.open(made.write_fits(tmp_path / "named.fits"))
+    (entry,) = [entry for entry in again.cite().references if entry.startswith("Distance: ")]
+    assert source in entry
+    by_hand = estimate_map(observation, "constrained_diffusion")
+    assert not any(entry.startswith("Distance: ") for entry in by_hand.cite().references)
 
 
 # -- units and parts ---------------------------------------------------------------------------------

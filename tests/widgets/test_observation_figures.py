@@ -100,3 +100,12 @@ def test_the_plane_of_coverage_holds_every_window_and_patch():
     assert len(seen) == len(found.mean)
     assert learnt["mean"].mean() - seen["mean"].mean() == pytest.approx(np.log10(3), abs=0.05)
     assert all("dex" in axis.axis_label for axis in (*rendered(overlay).xaxis, *rendered(overlay).yaxis))
+
+
+def test_the_moving_median_is_drawn_where_it_is_wanted():
+    found = some_errors()
+    (line,) = elements(figures.core_errors({"mine": found}, middle="median"), hv.Curve)
+    assert line.label == "mine, median of 10"
+    np.testing.assert_allclose(line["error"], found.moving_median(10)[1])
+    with pytest.raises(ValueError, match='expected "mean" or "median"'):
+        figures.core_errors({"mine": found}, middle="mode")

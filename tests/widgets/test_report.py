@@ -8,6 +8,7 @@ import pytest
 
 from polaris_lab.training import Run
 from widgets import figures
+from widgets.html_report import Picture
 from widgets.prediction_report import _share
 from widgets.report import (
     Code,
@@ -170,3 +171,11 @@ def test_what_cannot_be_shown_is_refused_and_the_old_report_stays(tmp_path):
         write_report(path, title="T", sections=[Section("S", [3.0])])
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_picture_is_carried_by_the_page(tmp_path):
+    picture = Picture(b"\x89PNG", "a <map>")
+    page = write_report(tmp_path / "page.html", title="T", sections=[Section("S", [Figures([picture])])])
+    text = page.read_text(encoding="utf-8")
+    assert 'src="data:image/png;base64,iVBORw=="' in text
+    assert 'alt="a &lt;map&gt;"' in text

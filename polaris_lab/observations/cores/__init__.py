@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["catalogue", "dendrogram", "density", "errors", "hgbs", "mass_function"],
+    submodules=["catalogue", "dendrogram", "density", "errors", "hgbs", "mass_function", "on_map", "opening"],
     submod_attrs={
         "catalogue": ["CatalogueWarning", "at_distance", "read_catalogue", "read_vizier", "select"],
         "dendrogram": ["find_cores"],
@@ -17,5 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "errors": ["CoreErrors", "core_errors"],
         "hgbs": ["read_hgbs"],
         "mass_function": ["CoreMassFunction", "core_mass_function"],
+        "on_map": ["CoresOnMap", "cores_on_map"],
+        "opening": ["open_catalogue"],
     },
 )

@@ -67,7 +67,7 @@ class CatalogueWarning(UserWarning):
 def read_catalogue(
     path: str | Path,
     *,
-    distance: u.Quantity,
+    distance: u.Quantity | None = None,
     columns: Mapping[str, str] | None = None,
     units: Mapping[str, str | u.UnitBase] | None = None,
     source: str = "",
@@ -78,8 +78,8 @@ def read_catalogue(
     Parameters
     ----------
     path : path
-    distance : Quantity
-        The distance for which its sizes, masses and densities hold.
+    distance : Quantity, optional
+        The distance for which its sizes, masses and densities hold; by default ``distance_pc`` in its meta.
     columns : mapping, optional
         Our name of a column (see :data:`COLUMNS`) to that of the file, where they differ.
     units : mapping, optional
@@ -112,7 +112,21 @@ def read_catalogue(
             f"{path}: expected a table (CSV, ECSV, FITS, VOTable), got none ({error}); name its format, for example "
             'format="ascii.csv"; HGBS text tables are read by read_hgbs'
         ) from error
+    if distance is None:
+        distance = _stated_distance(raw, path)
     return from_columns(raw, distance=distance, columns=columns, units=units, where=str(path), source=source)
+
+
+def _stated_distance(raw: Table, path: Path) -> u.Quantity:
+    """Return the distance that a table states in its meta."""
+    known = {str(key).lower(): value for key, value in raw.meta.items()}
+    try:
+        return float(known["distance_pc"]) * u.pc
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{path}: expected the distance for which its masses and radii hold, got none in the table; write for example "
+            'distance=300 * u.pc (in the shell --core-distance "300 pc")'
+        ) from None
 
 
 def from_columns(
@@ -133,8 +147,9 @@ def from_columns(
     table = Table()
     factors = dict(_SUBSET.values())
     subset = {ours: theirs for theirs, (ours, _) in _SUBSET.items() if theirs in raw.colnames}
+    spelled = {theirs.lower(): theirs for theirs in reversed(raw.colnames)}  # RA and DEC are ra and dec
     for name, (unit, _) in COLUMNS.items():
-        theirs = columns.get(name, subset.get(name, name))
+        theirs = columns.get(name, subset.get(name, spelled.get(name, name)))
         if theirs not in raw.colnames:
             if name in columns:
                 raise ValueError(
@@ -145,16 +160,42 @@ def from_columns(
             table[name] = raw[theirs]
             continue
         given = units.get(name) or raw[theirs].unit or unit
-        values = np.ma.filled(np.ma.asarray(raw[theirs], dtype=float), np.nan)
+        try:
+            values = np.ma.filled(np.ma.asarray(raw[theirs], dtype=float), np.nan)
+        except ValueError as error:
+            raise ValueError(
+                f"{where}: expected numbers in the column {theirs!r} ({name}), got {error}; write positions in degrees"
+            ) from error
         scale = factors[name] if name not in columns and name in subset else 1.0
         table[name] = (values * scale * u.Unit(given)).to(unit)
+    notes = _from_galactic(table, raw) if not {"ra", "dec"} & set(table.colnames) else ()
+    if "name" not in table.colnames:
+        table.add_column([f"core {row + 1}" for row in range(len(table))], name="name", index=0)
     for name in ("ra", "dec"):
         if name not in table.colnames:
             raise ValueError(
                 f"{where}: expected positions, got no column {name!r}; say what it is called, for example "
                 f'columns={{"{name}": "RAJ2000"}}; the file has {", ".join(raw.colnames)}'
             )
-    return finished(table, distance_pc, source=source)
+    return finished(table, distance_pc, source=source, notes=notes)
+
+
+def _from_galactic(table: Table, raw: Table) -> tuple[str, ...]:
+    """Add right ascension and declination where a table has galactic coordinates [deg] only; say so."""
+    from astropy.coordinates import SkyCoord
+
+    known = {name.lower().strip("_"): name for name in raw.colnames}
+    pair = next(
+        (names for names in (("glon", "glat"), ("l", "b")) if all(name in known for name in names)), None
+    )
+    if pair is None:
+        return ()
+    longitude, latitude = (np.ma.filled(np.ma.asarray(raw[known[name]], float), np.nan) for name in pair)
+    if not (np.isfinite(longitude) & (np.abs(latitude) <= 90)).all():
+        return ()
+    sky = SkyCoord(longitude, latitude, unit="deg", frame="galactic").icrs
+    table["ra"], table["dec"] = sky.ra.deg * u.deg, sky.dec.deg * u.deg
+    return (f"positions were converted from galactic ({known[pair[0]]}, {known[pair[1]]}) to equatorial",)
 
 
 def read_vizier(
@@ -218,6 +259,8 @@ def read_vizier(
 def finished(table: Table, distance_pc: float, *, source: str, notes: tuple[str, ...] = ()) -> Table:
     """Return a table with what every catalogue says of itself, after a look at its positions."""
     ra, dec = np.asarray(table["ra"], float), np.asarray(table["dec"], float)
+    if not len(table):
+        raise ValueError("catalogue: expected at least one core, got a table without rows")
     bad = ~(np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90) & (ra >= -180) & (ra <= 360))
     if bad.any():
         raise ValueError(

@@ -38,6 +38,8 @@ class CoreErrors:
         log10(predicted / catalogue); positive is too dense.
     definition : str
         How the catalogue's density was made comparable, in words.
+    flagged : ndarray of bool or None
+        Whether the pixel of the core carries a quality flag, where the prediction is known.
     """
 
     name: np.ndarray
@@ -48,6 +50,7 @@ class CoreErrors:
     catalogue: np.ndarray
     error_dex: np.ndarray
     definition: str
+    flagged: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.name)
@@ -80,12 +83,64 @@ class CoreErrors:
         ValueError
             If there are fewer cores than the window holds.
         """
+        columns, errors = self._windows(window)
+        return columns.mean(axis=1), errors.mean(axis=1), errors.std(axis=1)
+
+    def moving_median(self, window: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Median error and its scatter in a window that moves over the cores by column density.
+
+        As :meth:`moving_mean`, with medians, and for the scatter half of the range that holds the middle 68 % [dex].
+        """
+        columns, errors = self._windows(window)
+        low, middle, high = np.quantile(errors, [0.16, 0.5, 0.84], axis=1)
+        return np.median(columns, axis=1), middle, (high - low) / 2
+
+    def _windows(self, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return log10 N_H and error [dex] in windows over the cores by column density, shape (windows, window) each."""
         if not 1 <= window <= len(self):
             raise ValueError(f"window: expected 1 to {len(self)} cores, got {window}")
         order = np.argsort(self.log_column, kind="stable")
         columns = np.lib.stride_tricks.sliding_window_view(self.log_column[order], window)
         errors = np.lib.stride_tricks.sliding_window_view(self.error_dex[order], window)
-        return columns.mean(axis=1), errors.mean(axis=1), errors.std(axis=1)
+        return columns, errors
+
+    def by_column(self, width_dex: float = 0.25) -> Table:
+        """Error in bins of column density.
+
+        Parameters
+        ----------
+        width_dex : float
+            Of a bin of log10 N_H; bins begin at multiples of it, and those without a core are left out.
+
+        Returns
+        -------
+        Table
+            ``low``, ``high`` (of log10 N_H), ``cores``, ``median_dex``, ``scatter_dex`` (half of the range of the middle
+            68 %; NaN of one core) and, where flags are known, ``flagged`` (a fraction).
+
+        Raises
+        ------
+        ValueError
+            If the width is not positive.
+        """
+        if not width_dex > 0:
+            raise ValueError(f"width_dex: expected a positive width [dex], got {width_dex}")
+        bins = np.floor(self.log_column / width_dex + 1e-9).astype(int)
+        rows = []
+        for number in np.unique(bins):
+            inside = bins == number
+            low, middle, high = np.quantile(self.error_dex[inside], [0.16, 0.5, 0.84])
+            row = {
+                "low": number * width_dex,
+                "high": (number + 1) * width_dex,
+                "cores": int(inside.sum()),
+                "median_dex": middle,
+                "scatter_dex": (high - low) / 2 if inside.sum() > 1 else math.nan,
+            }
+            rows.append(
+                row | ({} if self.flagged is None else {"flagged": float(self.flagged[inside].mean())})
+            )
+        return Table(rows, meta={"definition": self.definition})
 
     def to_table(self) -> Table:
         """Return one row a core, with units."""
@@ -165,6 +220,10 @@ def core_errors(
     if density.shape != column_density.shape or density.ndim != 2:
         raise ValueError(
             f"density, column_density: expected maps of one shape, got {density.shape} and {column_density.shape}"
+        )
+    if np.nanmedian(density) > 1e12 > np.nanmedian(column_density):
+        raise ValueError(
+            "density, column_density: expected n_H [cm^-3] first and N_H [cm^-2] second, got values that look exchanged"
         )
     if column not in DENSITY_COLUMNS or column not in catalogue.colnames:
         there = [name for name in DENSITY_COLUMNS if name in catalogue.colnames]

@@ -121,6 +121,12 @@ def read_hgbs(path: str | Path, *, distance: u.Quantity | None = None) -> Table:
     return finished(table, distance_pc, source=title, notes=notes)
 
 
+def is_hgbs(path: str | Path) -> bool:
+    """Return whether a file holds rows of an HGBS catalogue."""
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    return any(map(_ROW.match, text.splitlines()))
+
+
 def _add_derived(table: Table, rows: list[tuple[str, ...]], path: Path) -> tuple[str, ...]:
     """Add the columns of a derived catalogue; return what had to be said about them."""
     numbers, types, comments = [], [], []

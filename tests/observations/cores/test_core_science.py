@@ -141,6 +141,8 @@ def test_blank_pixels_and_rows_without_a_density_are_left_out():
         cores.core_errors(density, column, sky(), table, column="mean_densit")
     with pytest.raises(ValueError, match="one shape"):
         cores.core_errors(density, column[1:], sky(), table)
+    with pytest.raises(ValueError, match="look exchanged"):
+        cores.core_errors(column, density, sky(), table)
 
 
 def test_a_beam_weighs_by_column_and_ignores_blanks():
