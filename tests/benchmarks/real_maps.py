@@ -15,6 +15,7 @@ import itertools
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from PIL import Image
 
 import polaris_lab as lab
 from polaris_lab.config import write_bytes
-from polaris_lab.observations.cores import core_errors, cores_on_map, read_catalogue
+from polaris_lab.observations.cores import core_errors, cores_on_map, find_cores, read_catalogue
 from polaris_lab.observations.literature import compare_with_literature
 from polaris_lab.observations.prediction import REASONS
 
@@ -40,6 +41,9 @@ ON_COMPLEXES = (
     "On maps of whole complexes the published filament densities are not reached either: at 0.07 to 0.17 pc a pixel averages "
     "over the filament, and unrelated gas along the line of sight counts."
 )
+OWN_CORES = {"minimum": 1e22 * u.cm**-2, "contrast": 3e21 * u.cm**-2, "smallest_pixels": 9}
+"""Where no catalogue is at hand: the leaves of the map's own dendrogram (N_H)."""
+
 CORES = "cores/perseus_hgbs_derived_subset.csv"
 LARGEST_PICTURE = 120_000  # bytes
 DENSITIES = {"mean_density": 2.46, "mean_density_observed": 2.46, "peak_density": 0.5**0.5}
@@ -88,7 +92,7 @@ MAPS = (
 
 
 def picture(title: str, column: np.ndarray, found: Any, path: Path, cores: Any = None) -> None:
-    """Draw column density and density with the catalogue's cores, width of the interval and flags, in at most LARGEST_PICTURE bytes.
+    """Draw column density and density with the cores (x, y), width of the interval and flags, in at most LARGEST_PICTURE bytes.
 
     Pixels that were not observed are hatched, so that they do not read as pixels without a flag. Scales have 24 steps:
     a picture of fewer colours may have more pixels.
@@ -193,6 +197,19 @@ def beside_cores(sky: Any, found: Any, catalogue: Any) -> list[str]:
     return lines
 
 
+def beside_its_own(own: Any) -> list[str]:
+    """Return how the predicted densities of a map's own dendrogram leaves compare with those of spheres of their mass."""
+    sphere = 2 * np.asarray(own["mean_density"], float)  # nuclei
+    ratio = np.log10(np.asarray(own["predicted_density"], float) / sphere)
+    inner = np.quantile(np.asarray(own["radius"], float), (0.16, 0.5, 0.84))
+    return [
+        f"No core catalogue of this map is at hand. Circles are the {len(own)} leaves of its own dendrogram (N_H above "
+        f"{OWN_CORES['minimum'].value:.0e} cm^-2, rising {OWN_CORES['contrast'].value:.0e} above where they merge), of radius {inner[1]:.2f} pc "
+        f"({inner[0]:.2f} to {inner[2]:.2f}): structures of this size, not dense cores. The predicted density in them is {np.median(ratio):+.2f} dex (median; "
+        f"{np.quantile(ratio, 0.16):+.2f} to {np.quantile(ratio, 0.84):+.2f}) off that of a sphere of their mass and area, an estimate from the same map and no truth."
+    ]
+
+
 def by_column_of_cores(sky: Any, found: Any, catalogue: Any) -> tuple[list[str], str]:
     """Return the error of the cores in bins of column density, in two definitions, as a table, and how many misses are unflagged."""
     lines = [
@@ -227,16 +244,20 @@ def section(chosen: RealMap, data: Path, images: Path) -> tuple[list[str], str]:
         sky = lab.Observation.from_fits(data / chosen.file, **chosen.opened)
         found = lab.predict_density(sky, progress=False)
         file = f"real_{chosen.name.lower().replace(' ', '_')}.png"
-        cores = None
+        cores, own = None, None
         if chosen.cores and (data / CORES).is_file():
             catalogue = read_catalogue(data / CORES, distance=300 * u.pc)
             cores = core_errors(
                 found.density, sky.column_density, sky.wcs, catalogue, column="mean_density_observed"
             )
-        head = f"{chosen.name}, {chosen.opened['distance']:g}" + (
-            "" if cores is None else f"; circles: {len(cores)} cores"
-        )
-        picture(head, sky.column_density, found, images / file, cores)
+        else:
+            own = find_cores(
+                sky.column_density, sky.wcs, distance=sky.distance, density=found.density, **OWN_CORES
+            )
+        circles = f"{len(own)} leaves of its dendrogram" if cores is None else f"{len(cores)} cores"
+        head = f"{chosen.name}, {chosen.opened['distance']:g}; circles: {circles}"
+        marks = SimpleNamespace(x=np.asarray(own["x"]), y=np.asarray(own["y"])) if cores is None else cores
+        picture(head, sky.column_density, found, images / file, marks)
         valid = np.isfinite(found.density)
         density = found.density[valid]
         fails = [f"{(found.quality[valid] != 0).mean():.0%} of the valid pixels are flagged"]
@@ -252,6 +273,8 @@ def section(chosen: RealMap, data: Path, images: Path) -> tuple[list[str], str]:
             f"| none | {(found.quality[valid] == 0).mean():.1%} |", "",
             *by_column(sky.column_density, found), "",
         ]  # fmt: skip
+        if own is not None:
+            lines += [*beside_its_own(own), ""]
         if cores is not None:
             table = beside_cores(sky, found, catalogue)
             lines += ["Beside the core catalogue:", "", *table, ""]
