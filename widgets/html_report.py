@@ -47,7 +47,7 @@ class Picture:
     """The file."""
     caption: str
     """What it shows; read aloud in place of the picture."""
-    width: int = 550
+    width: int = 520
     """Of the picture on the page [px]."""
 
 
