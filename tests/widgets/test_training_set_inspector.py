@@ -53,7 +53,7 @@ def test_every_window_is_drawn_on_its_face(inspector, proposals):
     table = proposals.table
     for figure, face in zip(inspector._faces, proposals.faces, strict=True):
         for fate in LOOKS:
-            drawn = figure._sources[fate].data
+            drawn = figure.drawn(fate)
             rows = np.flatnonzero((table["line_of_sight"] == face.line_of_sight) & (table["fate"] == fate))
             assert drawn["number"].tolist() == rows.tolist()
             assert drawn["y"] == pytest.approx((table["origin"][rows, 0] + 8) * 0.1)
@@ -115,8 +115,8 @@ def test_the_gallery_pages_through_the_kept_and_begins_with_the_chosen(inspector
 
 def test_a_tap_tells_the_reason(inspector, proposals):
     face = inspector._faces[0]
-    face._sources["score"].selected.indices = [0]
-    number = int(face._sources["score"].data["number"][0])
+    number = int(face.drawn("score")["number"][0])
+    face._source.selected.indices = [face._source.data["number"].tolist().index(number)]
     assert inspector.candidate == number
     assert proposals.reason(number) in inspector._reason.object
     assert "score refused" in inspector._reason.object
