@@ -25,6 +25,9 @@ THEME = {"palette": {"primary": {"main": "#0B5394"}, "secondary": {"main": "#9A4
 """Colours of buttons and bars, dark enough on white for small letters (contrast above 4.5)."""
 
 
+_PARTS = {"MuiAlert": {"styleOverrides": {"message": {"minWidth": 0, "overflowWrap": "anywhere"}}}}
+"""A long path in a message is broken where the page ends."""
+
 PATIENCE_MS = 120_000
 """How long a page that was sent waits for its browser to come back [ms]; a slow one needs more than Bokeh's 15 s."""
 
@@ -146,7 +149,7 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
         sidebar=list(sidebar),
         main=[*head, *main],
         sidebar_width=300,
-        theme_config={"light": THEME, "dark": {}},
+        theme_config={"light": {**THEME, "components": _PARTS}, "dark": {"components": _PARTS}},
         meta_description=purpose or title,
         busy_indicator=None,
     )
