@@ -171,8 +171,9 @@ class FaceFigure:
         return {name: values[rows] for name, values in columns.items()}
 
     def _tapped(self, indices: list[int]) -> None:
-        if indices:
-            self._on_tap(int(self._source.data["number"][indices[0]]))
+        if indices:  # of several marks under the pointer the one that is drawn on top
+            top = max(indices, key=lambda row: (self._source.data["fate"][row], row))
+            self._on_tap(int(self._source.data["number"][top]))
 
     def _map(self, column_density: np.ndarray, width: int) -> Any:
         """Return a figure with the column density in greys, so that any colour of a window can be told from it."""

@@ -28,7 +28,9 @@ MARK = """() => {
   const scatter = view.model.renderers.filter(r => r.glyph.type == 'Scatter')[2]
   const data = scatter.data_source.data
   const frame = view.frame.bbox, box = view.canvas_view.el.getBoundingClientRect()
-  const row = data.fate.indexOf(2)
+  const away = i => Math.min(...[...data.x].map((x, j) => i == j ? 99 : Math.hypot(x - data.x[i], data.y[j] - data.y[i])))
+  const refused = [...data.fate.keys()].filter(i => data.fate[i] == 2)
+  const row = refused.reduce((best, i) => away(i) > away(best) ? i : best)  // no other mark lies over it
   const x = view.frame.x_scale.compute(data.x[row]), y = view.frame.y_scale.compute(data.y[row])
   return {number: data.number[row], x: box.x + x, y: box.y + y}
 }"""

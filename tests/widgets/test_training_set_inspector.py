@@ -123,6 +123,14 @@ def test_a_tap_tells_the_reason(inspector, proposals):
     assert len(face._chosen.data["x"]) == 1
 
 
+def test_of_marks_on_one_spot_the_one_on_top_is_tapped(inspector):
+    face = inspector._faces[0]
+    below, top = (int(face.drawn(fate)["number"][0]) for fate in ("too close", "accepted"))
+    numbers = face._source.data["number"].tolist()
+    face._source.selected.indices = sorted(numbers.index(each) for each in (below, top))
+    assert inspector.candidate == top
+
+
 def test_the_chosen_candidate_stays_the_same_window(inspector):
     table = inspector.proposals.table
     inspector.choose(table["fate"].tolist().index("score"))
