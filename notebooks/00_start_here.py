@@ -38,7 +38,7 @@ figures.sky_map(N_H, label="column_density", pixel_size_pc=pixel, width=230) + f
 # | [04 · Training and performance](04_training_and_performance.ipynb) | 2.2 to 3.1, figures 8 to 13 | How does it learn, and how do we know how well? | 45 |
 # | [05 · Complexity and KAN](05_complexity_and_kan.ipynb) | 3.2, 3.3, figures 14 to 20 | Is a larger network a better one? | 40 |
 # | [06 · Working scale, size of the training set](06_scale_and_set_size.ipynb) | 3.4, 3.5, figures 21 to 23 | Other pixels? How many images? | 35 |
-# | [07 · Observations](07_observations.ipynb) | 4, 5, appendices C, D, figures 24 to 37, 47, 48 | What does it say about real clouds, and may we believe it? | 60 |
+# | [07 · Observations](07_observations.ipynb) | 4, 5, appendices C, D, figures 24 to 37, 47, 48 | What does it say about real clouds, and may we believe it? | 50 |
 # | [08 · Emission maps](08_emission_maps.ipynb) | 6, 7.1, figures 38, 39 | What does a telescope tuned to ¹³CO see? | 45 |
 # | [09 · Several inputs, and volumes](09_several_inputs_and_volumes.ipynb) | 7.2 to 8.3, appendix E | Does the velocity help? Can the third dimension be had? | 60 |
 # | [10 · The laboratory](10_the_laboratory.ipynb) | 9, 10, figures 40 to 42 | What must be kept so that others get the same? | 40 |

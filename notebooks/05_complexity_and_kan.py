@@ -75,7 +75,8 @@ places = {
 }
 found = {name: Study.open(path) for name, path in places.items() if (path / "ledger.jsonl").exists()}
 complexity = found["complexity"]
-figures.complexity_map(complexity) + figures.complexity_map(complexity, metric="cpu_seconds")
+maps = [figures.complexity_map(complexity, metric=name, width=330) for name in ("rmse_dex", "cpu_seconds")]
+maps[0] + maps[1]
 
 # %%
 summary = complexity.summary("rmse_dex")
@@ -143,11 +144,14 @@ figures.map_grid(shown, label="mass_weighted_density", pixel_size_pc=dataset.pix
 
 
 # %%
+both = ["mean", "std"]
+kept = {"parameters": "first", "cpu_seconds": "mean", "rmse_dex": both, "densest_1_percent_rmse_dex": both}
+
+
 def table(name):
     if name not in found:
         return print(f"{name} is not there yet: polaris-lab study {folder}/{name}.json makes it")
-    groups = found[name].table().groupby(list(found[name].axes), sort=False)
-    return groups.agg({"parameters": "first", "cpu_seconds": "mean", "rmse_dex": ["mean", "std"], "densest_1_percent_rmse_dex": ["mean", "std"]}).round(4)  # fmt: skip
+    return found[name].table().groupby(list(found[name].axes), sort=False).agg(kept).round(4)
 
 
 table("convolutions")
@@ -187,7 +191,7 @@ kan.train(progress=False)
 curve = learned_curve(kan.model())
 formula = fit_formula(curve.x, curve.y, tolerance=0.05)
 print(
-    f"validation: {np.sqrt(kan.best.validation_loss):.3f} dex after {epochs} epochs (power law 0.227, U-Net 0.205)"
+    f"validation: {kan.best.validation_rmse_dex:.3f} dex after {epochs} epochs (power law 0.227, U-Net 0.205)"
 )
 print(f"log10 n = {formula.expression}, x = log10 N_H; RMS difference from the curve {formula.rms:.3f} dex")
 pixels = [

@@ -76,7 +76,7 @@ dataset = lab.build_dataset(clouds, config, folder / "dataset.zarr", progress=Fa
 held_out, pixel = dataset.indices("validation"), dataset.pixel_size_pc
 print(dataset.describe_split(), f"{len(dataset.velocity)} channels.")
 shown = [dataset.read(name, held_out[:1])[0] for name in ("column_density", *moments[:3])]
-labels = ("column_density", "integrated_intensity", "centroid_velocity", "velocity_dispersion [km s^-1]")
+labels = ("column_density", "integrated_intensity", "centroid_velocity", "sigma_v [km s^-1]")
 titles = ("Column density", "Integrated intensity", "Mean velocity", "Velocity dispersion")
 maps = [
     figures.sky_map(m, label=name, pixel_size_pc=pixel, log=title == "Column density", title=title, width=230)

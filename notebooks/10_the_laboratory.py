@@ -12,7 +12,7 @@
 #
 # **You need** notebook 03 (U-Net, KAN) and 04 (what a training is). Nothing of your own.
 #
-# **Minutes:** 40 to read and play, of which the computer takes half a one (at quick scale: less).
+# **Minutes:** 40 to read and play, of which the computer takes half of one (at quick scale: less).
 
 # %%
 import dataclasses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,12 @@ import holoviews as hv
 import numpy as np
 
 from widgets import style
+
+TITLE_CHARACTER = 0.775
+"""Mean width of a character of a title [px per pt of its size]."""
+
+TITLE_SIZES = (9.0, 12.0)
+"""Smallest and usual size of a title [pt]."""
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -57,14 +64,33 @@ def _fetch_nothing_in_notebooks() -> None:
 
 def common_options(width: int, height: int, title: str) -> dict[str, Any]:
     """Return the options that all figures share."""
+    text, points = fitted_title(style.typeset(title), width)
     return {
-        "title": style.typeset(title),
-        "fontsize": style.FONT_SIZES,
+        "title": text,
+        "fontsize": style.FONT_SIZES | {"title": f"{points:g}pt"},
         "frame_width": width,
         "frame_height": height,
         "active_tools": ["pan"],  # the wheel scrolls the page until a reader asks for zoom
         "hooks": [clean_plot],
     }
+
+
+def fitted_title(title: str, width: int) -> tuple[str, float]:
+    """Return a title and its size [pt] so that the frame below it is wide enough; Bokeh would cut it.
+
+    It gets smaller first, then it is broken into lines: figures in a row stay aligned as long as they have equally many.
+
+    Examples
+    --------
+    >>> fitted_title("Coherence of predicted and true log n", 330)
+    ('Coherence of predicted and true log n', 11.5)
+    >>> fitted_title("Coherence of predicted and true log n", 200)
+    ('Coherence of predicted and\\ntrue log n', 9.0)
+    """
+    fitting = width / TITLE_CHARACTER / max(1, len(title))
+    points = float(np.clip(np.floor(2 * fitting) / 2, *TITLE_SIZES))
+    characters = max(12, int(width / TITLE_CHARACTER / points))
+    return "\n".join(textwrap.wrap(title, characters, break_long_words=False)), points
 
 
 def curve_options(title: str, width: int, height: int, **more: Any) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import holoviews as hv
-import numpy as np
 import pandas as pd
 
 from widgets import style
@@ -27,16 +26,16 @@ HISTORY_COLUMNS = (
 def history_table(history: Iterable[Any] | pd.DataFrame) -> pd.DataFrame:
     """Return epoch records as the table that the curves are drawn from (:data:`HISTORY_COLUMNS`).
 
-    Losses, mean squares of log10 [dex^2], become RMS errors [dex], which read like an uncertainty of the density;
-    accuracy becomes per cent.
+    The RMS errors of log10 [dex] read like an uncertainty of the density, whatever the loss is (NaN where a record has
+    none); accuracy becomes per cent.
     """
     if isinstance(history, pd.DataFrame):
         return history
     rows = [
         (
             record.epoch + 1,
-            np.sqrt(record.training_loss),
-            np.sqrt(record.validation_loss),
+            record.training_rmse_dex,
+            record.validation_rmse_dex,
             100.0 * record.validation_accuracy,
             record.learning_rate,
             record.images_per_second,
@@ -97,7 +96,7 @@ def loss_curves(
     return (
         hv.Overlay(layers)
         .opts(curve_options(title, width, height, logy=True, ylabel="RMS error [dex]", xlabel="epoch"))
-        .opts(legend_position="top", legend_cols=3)
+        .opts(legend_position="bottom", legend_cols=3)
     )
 
 

@@ -147,7 +147,7 @@ def pit_histogram(
         opts.HLine(backend="bokeh", color=style.NEUTRAL, line_dash="dashed", line_width=1)
     )
     options = curve_options(title, width, height, xlabel=x.label, ylabel=y.label, xlim=(0, 100))
-    return hv.Overlay([*layers, flat]).opts(options).opts(legend_position="top", legend_cols=2)
+    return hv.Overlay([*layers, flat]).opts(options).opts(legend_position="bottom", legend_cols=2)
 
 
 def power_ratio(
@@ -238,7 +238,7 @@ def residuals_before_after(
         xlabel=f"{words} density n_H [cm⁻³]",
         ylabel=_RESIDUAL.label,
     )
-    return hv.Overlay([*layers, zero]).opts(options).opts(legend_position="top", legend_cols=2)
+    return hv.Overlay([*layers, zero]).opts(options).opts(legend_position="bottom", legend_cols=2)
 
 
 def _spectra(evaluations: Mapping[str, Any], column: str, title: str, width: int, height: int) -> hv.Overlay:
@@ -273,8 +273,9 @@ def _spectra(evaluations: Mapping[str, Any], column: str, title: str, width: int
         xlabel=_FREQUENCY.label,
         ylabel=y.label,
         ylim=(0, 1.1 * max(1.0, float(highest))),
+        xticks=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
     )
-    return hv.Overlay([*layers, line]).opts(options).opts(legend_position="top", legend_cols=2)
+    return hv.Overlay([*layers, line]).opts(options).opts(legend_position="bottom", legend_cols=2)
 
 
 def _calibrations(evaluations: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

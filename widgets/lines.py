@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import holoviews as hv
@@ -72,7 +72,33 @@ def lines(
         mark = opts.VLine(backend="bokeh", color=style.NEUTRAL, line_dash="dotted", line_width=1.5)
         layers.append(hv.VLine(place, label=words).opts(mark))
     look = curve_options(title, width, height, xlabel=axes[0].label, ylabel=axes[1].label)
-    return hv.Overlay(layers).opts(look).opts(opts.Overlay(backend="bokeh", **options))
+    drawn = [*curves.values()] + ([] if points is None else [points])
+    corner = _emptiest_corner(drawn, logx=options.get("logx", False), logy=options.get("logy", False))
+    return (
+        hv.Overlay(layers)
+        .opts(look)
+        .opts(opts.Overlay(backend="bokeh", **({"legend_position": corner} | options)))
+    )
+
+
+def _emptiest_corner(drawn: Sequence[tuple[Any, Any]], *, logx: bool, logy: bool) -> str:
+    """Return the corner that hides least of what is drawn; the upper right one if several hide nothing."""
+    x, y = (np.concatenate([np.asarray(pair[axis], float).ravel() for pair in drawn]) for axis in (0, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y = (_place(np.log10(v) if log else v) for v, log in ((x, logx), (y, logy)))
+    hidden = {
+        f"{upright}_{side}": np.count_nonzero((high > 0.7) & (far > 0.55))
+        for upright, high in (("top", y), ("bottom", 1 - y))
+        for side, far in (("right", x), ("left", 1 - x))
+    }
+    return min(hidden, key=hidden.get)
+
+
+def _place(values: np.ndarray) -> np.ndarray:
+    """Return where values lie between the smallest (0) and the largest (1) finite one."""
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    return (values - low) / ((high - low) or 1.0)
 
 
 def _pair(name: str, pair: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray]:

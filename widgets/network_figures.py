@@ -195,7 +195,9 @@ def unet_diagram(
     frame = {"xlim": (-0.5, 2 * layers + 0.5), "ylim": (-layers - 0.5, 1.0)}
     title = f"U-Net: {layers} layers, {base_filters} base filters"
     shown = _bare(hv.Overlay(parts), title, width, height, **frame)
-    return shown.opts(opts.Overlay(backend="bokeh", show_legend=True, legend_position="top", legend_cols=3))
+    return shown.opts(
+        opts.Overlay(backend="bokeh", show_legend=True, legend_position="bottom", legend_cols=3)
+    )
 
 
 def _edge_curves(edges: Sequence[tuple[float, ...]], tall: int) -> tuple[list[Any], list[Any]]:

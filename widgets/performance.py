@@ -103,7 +103,7 @@ def residual_bands(
     return (
         hv.Overlay([*layers, median, _zero()])
         .opts(_residual_options(by, title, width, height))
-        .opts(legend_position="top", legend_cols=3)
+        .opts(legend_position="bottom", legend_cols=3)
     )
 
 

@@ -203,9 +203,11 @@ def _training(run: Any) -> list[Any]:
     """Return the curves of the training."""
     history = run.history()
     best = next((record for record in reversed(history) if record.best), history[-1])
+    known = best.validation_rmse_dex is not None
+    error = f", with a validation error of {best.validation_rmse_dex:.3f} dex" if known else ""
     return [
         f"{len(history)} epochs in {sum(record.seconds for record in history):.0f} s. The weights kept are those of "
-        f"epoch {best.epoch + 1}, with a validation error of {best.validation_loss**0.5:.3f} dex.",
+        f"epoch {best.epoch + 1}{error}.",
         Figures(
             [
                 Figure(

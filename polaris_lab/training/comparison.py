@@ -131,5 +131,11 @@ def _results(run: Run) -> list[tuple[str, Any]]:
         ("epochs", len(run.history())),
         ("best epoch", ABSENT if best is None else best.epoch),
         ("validation loss", ABSENT if best is None else float(f"{best.validation_loss:.6g}")),
+        (
+            "validation RMS error [dex]",
+            ABSENT
+            if best is None or best.validation_rmse_dex is None
+            else float(f"{best.validation_rmse_dex:.4f}"),
+        ),
         ("accuracy within 0.3 dex", ABSENT if best is None else float(f"{best.validation_accuracy:.4f}")),
     ]

@@ -42,6 +42,9 @@ from polaris_lab.training.settings import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
+_OF_ONE_VALUE = {"local_contrast", "unet", "equivariant_power_law", "power_law", "add_residual"}
+"""Blocks of the networks with one value for an output that versions without errors in dex have trained."""
+
 DESCRIPTION, HISTORY, CHECKPOINT, WEIGHTS = "run.json", "history.jsonl", "last.ckpt", "best.safetensors"
 VALIDATION, FAILURE, STOP, OWN_DATASET = "validation.json", "failure.json", "stop", "dataset.zarr"
 START, PAUSE = "start.safetensors", "pause"
@@ -178,6 +181,8 @@ def check_blueprint(folder: Path, stored: str | None, where: Path) -> None:
 def read_history(folder: Path) -> list[EpochRecord]:
     """Return the records of the finished epochs; a last line without its end does not count.
 
+    Versions before the errors in dex were recorded are completed where the loss is the mean square of one output.
+
     Raises
     ------
     ValueError
@@ -194,7 +199,28 @@ def read_history(folder: Path) -> list[EpochRecord]:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: expected one record of an epoch in line {number}, got {line[:60]!r} ({error}); "
                              f"remove the file: it is written again from {CHECKPOINT}") from error  # fmt: skip
+    if any(record.validation_rmse_dex is None for record in records) and _loss_is_mean_square(folder):
+        return [_with_errors(record) for record in records]
     return records
+
+
+def _loss_is_mean_square(folder: Path) -> bool:
+    """Whether the loss of a run is the mean square residual of its only output."""
+    try:
+        description = read_json(folder / DESCRIPTION)
+        blocks = {node["block"] for node in description["blueprint"]["nodes"]}
+        return description["training"]["loss"] in ("mse", "auto") and blocks <= _OF_ONE_VALUE
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _with_errors(record: EpochRecord) -> EpochRecord:
+    if record.validation_rmse_dex is not None:
+        return record
+    errors = {
+        f"{part}_rmse_dex": getattr(record, f"{part}_loss") ** 0.5 for part in ("training", "validation")
+    }
+    return dataclasses.replace(record, **errors)
 
 
 def commit(folder: Path, checkpoint: Mapping[str, Any], weights: Mapping[str, Any] | None) -> None:

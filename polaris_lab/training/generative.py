@@ -20,6 +20,7 @@ from polaris_lab.models.storage import put_weights
 from polaris_lab.training.batches import augment, batch_positions
 from polaris_lab.training.devices import memory_mib, resolved_precision
 from polaris_lab.training.loop import ACCURACY_TOLERANCE_DEX, Source, check_batch_size
+from polaris_lab.training.losses import mean_square
 from polaris_lab.training.records import EpochRecord, best_record, is_finished
 from polaris_lab.training.schedules import learning_rate
 from polaris_lab.training.settings import TrainingConfig
@@ -228,7 +229,7 @@ class _Loop:
             torch.manual_seed(int(rng.integers(2**62)))  # dropout
             training_loss, rate = self.train(number, rng)
         trained = time.perf_counter() - start
-        validation_loss, accuracy = self.validate(number)
+        validation_loss, validation_rmse, accuracy = self.validate(number)
         best = best_record(history)
         return EpochRecord(
             epoch=number,
@@ -240,6 +241,7 @@ class _Loop:
             images_per_second=len(self.training) / trained,
             best=best is None or validation_loss < best.validation_loss,
             memory_mib=round(memory_mib(self.device), 1),
+            validation_rmse_dex=validation_rmse,
         )
 
     def train(self, epoch: int, rng: np.random.Generator) -> tuple[float, float]:
@@ -293,12 +295,15 @@ class _Loop:
             return model.training_loss(inputs, target.to(self.device), generator)  # (N,)
 
     @torch.no_grad()
-    def validate(self, epoch: int) -> tuple[float, float]:
-        """Return the mean loss and accuracy of the averaged weights over the validation patches."""
+    def validate(self, epoch: int) -> tuple[float, float, float]:
+        """Return mean loss, and RMS error [dex] and accuracy of the mean of samples, over the validation patches.
+
+        With the averaged weights.
+        """
         model = self.state.average.module.eval()
         steps = model.generative.validation_steps
         generator = torch.Generator().manual_seed(self.config.seed)
-        total, within = 0.0, 0.0
+        total, square, within = 0.0, 0.0, 0.0
         for batch, positions in enumerate(batch_positions(len(self.validation), self.config.batch_size)):
             inputs, target = self.validation.batch(positions)
             for _ in range(VALIDATION_DRAWS):
@@ -311,11 +316,12 @@ class _Loop:
             )
             target = target.to(self.device)
             valid = (~torch.isnan(target)).flatten(1).sum(dim=1)  # (N,)
-            close = (
-                drawn.mean(dim=0) - target
-            ).abs() < ACCURACY_TOLERANCE_DEX  # False where the target is NaN
+            mean = drawn.mean(dim=0)
+            square += mean_square(mean, target).double().sum().item()
+            close = (mean - target).abs() < ACCURACY_TOLERANCE_DEX  # False where the target is NaN
             within += (close.flatten(1).sum(dim=1) / valid).double().sum().item()
-        return total / len(self.validation), within / len(self.validation)
+        count = len(self.validation)
+        return total / count, float(np.sqrt(square / count)), within / count
 
     def check_finite(
         self, what: str, value: float, place: tuple[int, int, np.ndarray], patches: Source

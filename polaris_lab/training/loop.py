@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from polaris_lab.datasets.normalize import SYMMETRIES
 from polaris_lab.training.batches import Patches, augment, batch_positions
 from polaris_lab.training.devices import MixedPrecision, compiled, make_fabric, memory_mib, resolved_precision
-from polaris_lab.training.losses import objective
+from polaris_lab.training.losses import mean_square, objective
 from polaris_lab.training.plan import Part, epoch_steps, steps_per_epoch
 from polaris_lab.training.prefetch import Prefetch
 from polaris_lab.training.records import EpochRecord, best_record, is_finished
@@ -139,6 +139,7 @@ class _Loop:
         self.training, self.validation, self.config, self.state = training, validation, config, state
         self.before_batch = before_batch
         self.loss = objective(config.loss, state.model)
+        self.judgement = objective(config.loss, state.model, judging=True)
         self.rank = state.fabric.global_rank
         network, self.judged = self.prepared(state.model), self.prepared(state.judged)
         if config.compile:
@@ -159,9 +160,9 @@ class _Loop:
         device = self.state.fabric.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(rng.integers(2**62)) + self.rank)
-            training_loss, seen, rate, waited = self.train(number, rng)
+            training_loss, training_rmse, seen, rate, waited = self.train(number, rng)
             trained = time.perf_counter() - start
-            validation_loss, accuracy = self.validate(number)
+            validation_loss, validation_rmse, accuracy = self.validate(number)
         best = best_record(history)
         return EpochRecord(
             epoch=number,
@@ -174,16 +175,18 @@ class _Loop:
             best=best is None or validation_loss < best.validation_loss,
             memory_mib=round(memory_mib(device), 1),
             waited_seconds=round(waited, 4),
+            training_rmse_dex=training_rmse,
+            validation_rmse_dex=validation_rmse,
         )
 
-    def train(self, epoch: int, rng: np.random.Generator) -> tuple[float, int, float, float]:
-        """Take all steps; return the mean loss, the patches seen, the last learning rate, the time waited."""
+    def train(self, epoch: int, rng: np.random.Generator) -> tuple[float, float, int, float, float]:
+        """Take all steps; return mean loss, RMS error, patches seen, last learning rate, time waited."""
         count = len(self.training)
         plan = epoch_steps(rng.permutation(count), self.config, rank=self.rank)
         prepare = _Prepare(self.training, self.config, rng, _optional_inputs(self.state.model))
         per_epoch = steps_per_epoch(count, self.config)
         self.model.train()
-        total, seen, rate = 0.0, 0, self.config.learning_rate
+        total, square, seen, rate = 0.0, 0.0, 0, self.config.learning_rate
         parts = (part for step in plan for part in step)
         with Prefetch(prepare, parts, workers=self.training.workers) as batches:
             for number, step in enumerate(plan):
@@ -191,33 +194,39 @@ class _Loop:
                 rate = learning_rate(self.config, place, self.config.epochs * per_epoch, self.state.history)
                 for group in self.state.optimizer.param_groups:
                     group["lr"] = rate
-                loss, patches = self.step(step, batches, (epoch, number))
-                total, seen = total + loss, seen + patches
-        return total / seen, seen, rate, batches.waited_seconds
+                loss, error, patches = self.step(step, batches, (epoch, number))
+                total, square, seen = total + loss, square + error, seen + patches
+        return total / seen, float(np.sqrt(square / seen)), seen, rate, batches.waited_seconds
 
-    def step(self, step: list[Part], batches: Iterator[Batch], place: tuple[int, int]) -> tuple[float, int]:
-        """Take one optimizer step; return the sum of the losses of its patches, and their number."""
-        total, seen = 0.0, 0
+    def step(
+        self, step: list[Part], batches: Iterator[Batch], place: tuple[int, int]
+    ) -> tuple[float, float, int]:
+        """Take one optimizer step; return the sums over its patches of loss and square error, and their number."""
+        total, square, seen = 0.0, 0.0, 0
         self.optimizer.zero_grad()
         for number, part in enumerate(step):
             stopping = self.ask(len(part))
-            loss = self.forward(next(batches))
-            value, patches = self.agreed(loss.item() * len(part), len(part), stopping)
+            loss, error = self.forward(next(batches))
+            numbers = torch.stack((loss.detach(), error)).double() * len(part)
+            value, errors, patches = self.agreed(*numbers.tolist(), len(part), stopping)
             self.check_finite("training loss", value / patches, place, part.positions)
             with self.synchronized(number == len(step) - 1):
                 self.state.fabric.backward(loss if part.weight == 1 else loss * part.weight)
-            total, seen = total + value, seen + patches
+            total, square, seen = total + value, square + errors, seen + patches
         norm = self.clip()
         self.check_finite("gradient", norm, place, np.concatenate([part.positions for part in step]))
         self.optimizer.step()
         if self.state.average is not None:
             self.state.average.update(self.state.model)
-        return total, seen
+        return total, square, seen
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the mean loss over a batch."""
-        inputs, target = self.state.fabric.to_device(batch)
-        return self.loss(self.model(inputs), target).mean()
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the mean loss over a batch, and the mean square error [dex^2], which has no gradient."""
+        inputs, targets = self.state.fabric.to_device(batch)
+        raw = self.model(inputs)
+        with torch.no_grad():
+            error = mean_square(*point_and_target(self.state.model, raw, targets)).mean()
+        return self.loss(raw, targets).mean(), error
 
     def synchronized(self, last: bool) -> AbstractContextManager[None]:
         """Let processes exchange gradients at the last batch of a step only."""
@@ -245,19 +254,21 @@ class _Loop:
             return stop
         return None
 
-    def agreed(self, total: float, count: int, stopping: Exception | None) -> tuple[float, int]:
-        """Return loss and patches added over all processes; end all if one is to stop."""
+    def agreed(
+        self, total: float, square: float, count: int, stopping: Exception | None
+    ) -> tuple[float, float, int]:
+        """Return loss, square error and patches added over all processes; end all if one is to stop."""
         if self.config.processes == 1:
-            return total, count
-        mine = torch.tensor([total, count, stopping is not None], dtype=torch.float64)
-        everything, patches, stops = self.state.fabric.all_reduce(mine, reduce_op="sum").tolist()
+            return total, square, count
+        mine = torch.tensor([total, square, count, stopping is not None], dtype=torch.float64)
+        everything, squares, patches, stops = self.state.fabric.all_reduce(mine, reduce_op="sum").tolist()
         if stops or (np.isfinite(total) and not np.isfinite(everything)):  # who diverged names its patches
             raise StopRequested
-        return everything, int(patches)
+        return everything, squares, int(patches)
 
-    def validate(self, epoch: int) -> tuple[float, float]:
-        """Return the mean loss and accuracy over the validation patches."""
-        total, within = 0.0, 0.0
+    def validate(self, epoch: int) -> tuple[float, float, float]:
+        """Return mean loss, RMS error [dex] and accuracy over the validation patches."""
+        total, square, within = 0.0, 0.0, 0.0
         if (
             self.config.processes > 1
         ):  # batch statistics are those of each process: process 0 has the last word
@@ -270,21 +281,23 @@ class _Loop:
         for batch, (positions, raw, targets) in enumerate(
             predictions(self.judged, self.validation, mine, device, training=mode)
         ):
-            loss = self.loss(raw, targets).double().sum().item()
+            loss = self.judgement(raw, targets).double().sum().item()
             if self.config.processes == 1:
                 self.check_finite("validation loss", loss, (epoch, batch), positions, self.validation)
             predicted, target = point_and_target(self.state.model, raw, targets)
             valid = (~torch.isnan(target)).flatten(1).sum(dim=1)  # (N,)
             close = (predicted - target).abs() < ACCURACY_TOLERANCE_DEX  # False where the target is NaN
             within += (close.flatten(1).sum(dim=1) / valid).double().sum().item()
+            square += mean_square(predicted, target).double().sum().item()
             total += loss
         if self.config.processes > 1:
-            sums = torch.tensor([total, within], dtype=torch.float64)
-            total, within = self.state.fabric.all_reduce(sums, reduce_op="sum").tolist()
+            sums = torch.tensor([total, square, within], dtype=torch.float64)
+            total, square, within = self.state.fabric.all_reduce(sums, reduce_op="sum").tolist()
             self.check_finite(
                 "validation loss", total, (epoch, 0), np.arange(len(self.validation)), self.validation
             )
-        return total / len(self.validation), within / len(self.validation)
+        count = len(self.validation)
+        return total / count, float(np.sqrt(square / count)), within / count
 
     def check_finite(
         self,

@@ -29,6 +29,9 @@ LOSSES: dict[str, Loss] = {}
 
 _HEADS: dict[str, str] = {}
 
+_JUDGED_BY: dict[str, str] = {}
+"""The loss that validation takes instead of one whose minimum is not the best answer."""
+
 AUTOMATIC = {"point": "mse", "gaussian": "beta_nll", "quantiles": "quantile"}
 """The loss that "auto" stands for, by the head of the network."""
 
@@ -37,7 +40,9 @@ _TERM = re.compile(
 )
 
 
-def register_loss(name: str, *, head: str | None = None) -> Callable[[Loss], Loss]:
+def register_loss(
+    name: str, *, head: str | None = None, judged_by: str | None = None
+) -> Callable[[Loss], Loss]:
     """Make a loss known to :class:`TrainingConfig` under `name` (a decorator).
 
     Parameters
@@ -47,6 +52,9 @@ def register_loss(name: str, *, head: str | None = None) -> Callable[[Loss], Los
         the levels of a quantile head.
     head : {"gaussian", "quantiles"}, optional
         Of the networks it is for; it then takes their raw answer. None for a loss of values.
+    judged_by : str, optional
+        Name of the loss that stands for it in validation, if this one is good to learn from but not smallest for
+        the best answer (it is not a proper score).
 
     Raises
     ------
@@ -59,6 +67,8 @@ def register_loss(name: str, *, head: str | None = None) -> Callable[[Loss], Los
             raise ValueError(f"register_loss({name!r}): this name is taken; choose another")
         LOSSES[name] = loss
         _HEADS[name] = head or "point"
+        if judged_by is not None:
+            _JUDGED_BY[name] = judged_by
         return loss
 
     return register
@@ -76,6 +86,10 @@ class Term:
     def head(self) -> str:
         """The kind of head whose raw answer it takes; "point" for a loss of values."""
         return _HEADS[self.name]
+
+    def judging(self) -> Term:
+        """Return the term that takes its place in validation: itself, unless it was registered with another."""
+        return Term(_JUDGED_BY[self.name], self.weight) if self.name in _JUDGED_BY else self
 
     def function(self, head: Any = None) -> Loss:
         """Return the loss without its weight, as a function of the raw answer of a head and the target."""
@@ -171,10 +185,18 @@ class Objective:
         return sum(parts[1:], start=parts[0])  # (N,)
 
 
-def objective(text: str, model: object) -> Objective:
+def objective(text: str, model: object, *, judging: bool = False) -> Objective:
     """Return the loss of a network: the one named, or with "auto" the one for each head.
 
     A loss of values may stand beside one for the head, in a sum; it then sees the head's point answer.
+
+    Parameters
+    ----------
+    text : str
+    model : object
+        A network; one without ``heads`` gives values.
+    judging : bool
+        For validation: a loss registered with ``judged_by`` gives way to that one.
 
     Raises
     ------
@@ -195,6 +217,8 @@ def objective(text: str, model: object) -> Objective:
                 f"loss: expected one for a {kind} head, which {output!r} has, got {bad.name!r} for a {bad.head} "
                 f'head; take "auto" or one of {", ".join(fitting)}, or build the network with head="{bad.head}"'
             )
+        if judging:
+            terms = tuple(term.judging() for term in terms)
         key = output if len(heads) > 1 else None
         losses[key] = tuple((term.weight, term.function(head)) for term in terms)
     return Objective(losses)

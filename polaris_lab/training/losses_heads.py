@@ -36,12 +36,14 @@ def negative_log_likelihood(raw: Tensor, target: Tensor) -> Tensor:
     return image_mean(_nll(raw, target)[0], target)
 
 
-@register_loss("beta_nll", head="gaussian")
+@register_loss("beta_nll", head="gaussian", judged_by="nll")
 def beta_negative_log_likelihood(raw: Tensor, target: Tensor, beta: float = 0.5) -> Tensor:
     """Gaussian negative log-likelihood, each pixel weighted by sigma^(2 beta) (without its gradient).
 
     The weight keeps pixels of large sigma, whose mean would otherwise hardly be learned, in play. With beta 0 it is
-    "nll"; with 1 the mean learns as under "mse".
+    "nll"; with 1 the mean learns as under "mse". Validation is judged by "nll": sigma (z^2 / 2 + ln sigma) is not a
+    proper score. Where z^2 is 1 it is smallest at ln sigma = -3/2 (0.22 dex), so that it rises again when errors
+    become smaller than that.
 
     Parameters
     ----------

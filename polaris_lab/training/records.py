@@ -19,7 +19,7 @@ class EpochRecord:
     training_loss: float
     """Mean over the training patches while the weights changed, as the loss counts; "mse" in dex^2."""
     validation_loss: float
-    """Mean over the validation patches after the epoch, in evaluation mode."""
+    """Mean over the validation patches after the epoch, in evaluation mode ("beta_nll" is judged by "nll")."""
     validation_accuracy: float
     """Mean over the validation patches of the pixel fraction within 0.3 dex (eqs. 5-6)."""
     learning_rate: float
@@ -34,6 +34,11 @@ class EpochRecord:
     """Largest memory of the process so far [MiB]: resident, or on a GPU allocated; 0 where it is not known."""
     waited_seconds: float = 0.0
     """Time for which the training had to wait for patches to be read [s]."""
+    training_rmse_dex: float | None = None
+    """RMS error of log10 of the main output over the training patches while the weights changed [dex], whatever the
+    loss; None where no value is predicted while learning (generative networks), or an older version did not say."""
+    validation_rmse_dex: float | None = None
+    """RMS error of log10 of the main output over the validation patches after the epoch [dex]."""
 
 
 def best_record(history: Sequence[EpochRecord]) -> EpochRecord | None:

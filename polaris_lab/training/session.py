@@ -93,7 +93,7 @@ def train_with_bar(run: Run, *, visible: bool, log: Callable[[EpochRecord], obje
                     log(record)
                 bar.set_description(f"{run.name}: epoch {record.epoch + 1} of {epochs}", refresh=False)
                 bar.set_postfix_str(
-                    f"loss {record.training_loss:.4f}, validation {record.validation_loss:.4f}, "
+                    f"loss {record.training_loss:.4f}, validation {record.validation_loss:.4f} ({record.validation_rmse_dex:.3f} dex), "
                     f"within 0.3 dex {record.validation_accuracy:.1%}"
                 )
         except KeyboardInterrupt:

@@ -10,6 +10,8 @@ from polaris_lab.training.records import EpochRecord
 TAGS = {
     "training_loss": "loss/training",
     "validation_loss": "loss/validation",
+    "training_rmse_dex": "RMS error [dex]/training",
+    "validation_rmse_dex": "RMS error [dex]/validation",
     "validation_accuracy": "accuracy/within 0.3 dex",
     "learning_rate": "training/learning rate",
     "images_per_second": "training/images per second",
@@ -48,7 +50,9 @@ class TensorBoardLog:
     def __call__(self, record: EpochRecord) -> None:
         """Write one record."""
         for field, tag in TAGS.items():
-            self._writer.add_scalar(tag, getattr(record, field), record.epoch)
+            value = getattr(record, field)
+            if value is not None:
+                self._writer.add_scalar(tag, value, record.epoch)
         self._writer.flush()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +16,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
 LESSONS = [path for path in SOURCES if path.stem != "00_start_here"]  # 00 is a map of the others, no lesson
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+SPENT: dict[str, float] = {}
+"""CPU seconds of the notebooks that have run."""
 FIGURE = "application/vnd.holoviews_exec.v0+json"
 
 
@@ -55,6 +58,12 @@ def with_quick_values(code: str, values: dict) -> str:
     return code
 
 
+def cpu_seconds_of_children() -> float:
+    """Return the processor time of all processes that this one has started and seen end."""
+    used = os.times()
+    return used.children_user + used.children_system
+
+
 def test_there_are_notebooks():
     assert SOURCES
 
@@ -68,7 +77,9 @@ def test_runs_at_quick_scale_without_a_warning(source):
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}
     )
+    before = cpu_seconds_of_children()
     client.execute()
+    SPENT[source.stem] = cpu_seconds_of_children() - before
     shown = [cell.get("outputs", []) for cell in notebook.cells]
     drawn = [output for outputs in shown for output in outputs if FIGURE in output.get("data", {})]
     assert len(drawn) >= 3 or source not in LESSONS, "the figures did not draw"
@@ -81,6 +92,14 @@ def test_runs_at_quick_scale_without_a_warning(source):
         assert any(FIGURE in output.get("data", {}) for output in outputs), (
             "a live demonstration did not draw"
         )
+
+
+def test_all_take_less_than_six_minutes_together():
+    """At quick scale, in processor time: a busy machine makes none of them slower."""
+    if len(SPENT) < len(SOURCES):
+        pytest.skip("not all notebooks have run before")
+    assert min(SPENT.values()) > 1
+    assert sum(SPENT.values()) < 360
 
 
 def test_ipynb_is_generated_from_the_source(source):

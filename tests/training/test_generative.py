@@ -50,6 +50,9 @@ def test_it_learns(finished):
     losses = [record.validation_loss for record in records]
     assert losses == sorted(losses, reverse=True)
     assert records[-1].validation_accuracy > 0.8
+    errors = [record.validation_rmse_dex for record in records]
+    assert errors[-1] < errors[0] < 0.1
+    assert [record.training_rmse_dex for record in records] == [None] * 4
     assert finished.state == "finished"
 
 

@@ -59,6 +59,7 @@ def test_losses_weigh_every_patch_once():
     expected = np.mean((np.arange(17) * 0.07) ** 2)
     assert record.training_loss == pytest.approx(expected, rel=1e-5)
     assert record.validation_loss == pytest.approx(expected, rel=1e-5)
+    assert record.training_rmse_dex == pytest.approx(expected**0.5, rel=1e-5)
     assert record.validation_accuracy == pytest.approx(5 / 17)  # offsets 0, 0.07 ... 0.28 dex
 
 
@@ -68,9 +69,14 @@ def test_reported_accuracy_is_the_metric():
     patches = Patches.from_arrays({"column_density": column}, target)
     config = dataclasses.replace(CONFIG, learning_rate=1e-30, epochs=1, weight_decay=0.0)
     (record,) = fit(Shift(-17.0), patches, patches, config=config)
+    (other,) = fit(Shift(-17.0), patches, patches, config=dataclasses.replace(config, loss="2*huber(0.1)"))
     expected = metrics.accuracy(column / 1e17, target, tolerance_dex=0.3)
     assert record.validation_accuracy == pytest.approx(expected, abs=1e-3)
     assert record.validation_loss == pytest.approx(metrics.rmse_dex(column / 1e17, target) ** 2, rel=1e-5)
+    for told in (record, other):  # in dex whatever the loss counts
+        assert told.validation_rmse_dex == pytest.approx(metrics.rmse_dex(column / 1e17, target), rel=1e-5)
+        assert told.training_rmse_dex == pytest.approx(told.validation_rmse_dex, rel=1e-5)
+    assert other.validation_loss != pytest.approx(record.validation_loss, rel=0.1)
 
 
 def test_patches_are_turned_one_by_one_and_their_target_with_them():

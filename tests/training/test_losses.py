@@ -217,3 +217,22 @@ def test_losses_and_heads_must_fit():
     expected = LOSSES["beta_nll"](raw, target) + 0.5 * LOSSES["gradient"](raw[:, :1], target)
     assert torch.allclose(mixed, expected)
     assert torch.allclose(objective("auto", gaussian)(raw, target), LOSSES["beta_nll"](raw, target))
+
+
+def test_validation_is_judged_by_a_proper_score():
+    """A Gaussian answer that is right scores better the smaller its spread; "beta_nll" alone turns at 0.22 dex."""
+    draws = torch.linspace(-2.5, 2.5, 201)[None, None, None]
+    weights = torch.exp(-(draws**2) / 2)
+
+    def score(spread: float, *, judging: bool) -> float:
+        loss = objective("0.5*beta_nll", model(GaussianHead()), judging=judging)
+        raw = torch.stack((torch.zeros(201), torch.full((201,), spread).log()), 1)[:, :, None, None]
+        each = loss(raw, (spread * draws).reshape(201, 1, 1, 1))
+        return ((each * weights.flatten()).sum() / weights.sum()).item()
+
+    spreads = (0.4, 0.2, 0.1, 0.05)
+    judged = [score(spread, judging=True) for spread in spreads]
+    assert judged == sorted(judged, reverse=True)
+    assert judged[1] - judged[2] == pytest.approx(0.5 * np.log(2), rel=1e-4)
+    learned = [score(spread, judging=False) for spread in spreads]
+    assert learned[-1] > learned[-2] > learned[-3]

@@ -14,6 +14,7 @@ import torch
 from polaris_lab.estimators import fit_power_law
 from polaris_lab.models import Blueprint
 from polaris_lab.training import DivergedError, Run, RunInUseError, metrics
+from polaris_lab.training.folder import read_history
 from polaris_lab.training.losses import LOSSES, mean_square
 
 NAMES = {"inputs": ("column_density",), "target": "mass_weighted_density"}
@@ -381,3 +382,22 @@ def test_a_run_without_a_finished_epoch_has_no_model(run):
         run.model()
     with pytest.raises(FileNotFoundError, match=r"validate\(\) first"):
         run.validation()
+
+
+def test_histories_without_errors_in_dex_are_completed_where_the_loss_tells_them(trained, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(trained.path, folder)
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    older = [{key: value for key, value in line.items() if "rmse" not in key} for line in lines]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in older))
+    read = read_history(folder)
+    assert [record.training_rmse_dex for record in read] == pytest.approx(
+        [line["training_rmse_dex"] for line in lines], rel=1e-6
+    )
+    assert [record.validation_rmse_dex for record in read] == pytest.approx(
+        [line["validation_rmse_dex"] for line in lines], rel=1e-6
+    )
+    description = json.loads((folder / "run.json").read_text())
+    description["training"]["loss"] = "huber"
+    (folder / "run.json").write_text(json.dumps(description))
+    assert {record.validation_rmse_dex for record in read_history(folder)} == {None}

@@ -113,7 +113,7 @@ def test_tensorboard_reads_what_was_written(tmp_path, run):
     events = EventAccumulator(str(tmp_path / "board")).Reload()
     values = [event.value for event in events.Scalars("loss/validation")]
     assert values == pytest.approx([record.validation_loss for record in run.history()], rel=1e-6)
-    assert len(events.Tags()["scalars"]) == 7
+    assert len(events.Tags()["scalars"]) == 9
 
 
 def test_without_tensorboard_the_remedy_is_named(tmp_path, monkeypatch):

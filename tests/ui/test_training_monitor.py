@@ -127,7 +127,8 @@ def test_choose_copy_lose_and_find_runs(visit, url, workspace):
     history = [
         {"epoch": i, "training_loss": 0.3 * 0.8**i + 0.02, "validation_loss": 0.3 * 0.8**i + 0.03,
          "validation_accuracy": 0.9 - 0.5 * 0.8**i, "learning_rate": 1e-3, "seconds": 1.0,
-         "images_per_second": 120.0, "best": i < 15}
+         "images_per_second": 120.0, "best": i < 15,
+         "training_rmse_dex": (0.3 * 0.8**i + 0.02) ** 0.5, "validation_rmse_dex": (0.3 * 0.8**i + 0.03) ** 0.5}
         for i in range(20)
     ]  # fmt: skip
     lines = "".join(json.dumps(line) + "\n" for line in history)

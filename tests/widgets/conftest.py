@@ -26,8 +26,9 @@ def make_record(epoch: int, **changes) -> EpochRecord:
         "seconds": 2.0,
         "images_per_second": 100.0,
         "best": True,
-    }
-    return EpochRecord(**(values | changes))
+    } | changes
+    errors = {f"{part}_rmse_dex": values[f"{part}_loss"] ** 0.5 for part in ("training", "validation")}
+    return EpochRecord(**(errors | values))
 
 
 @pytest.fixture

@@ -53,3 +53,17 @@ def test_every_quantity_shows_its_unit(name):
 def test_series_can_be_told_apart_without_colour():
     assert len(set(style.SERIES)) == len(style.SERIES)
     assert len(set(style.DASHES)) == len(style.DASHES)
+
+
+def test_titles_fit_their_frames():
+    title = "Coherence of predicted and true log₁₀ n"
+    assert axes.fitted_title(title, 420) == (title, 12)
+    smaller, points = axes.fitted_title(title, 320)
+    assert smaller == title
+    assert 9 <= points < 12
+    broken, points = axes.fitted_title(title, 200)
+    assert points == 9
+    assert broken.split("\n") == ["Coherence of predicted and", "true log₁₀ n"]
+    assert axes.fitted_title("", 100) == ("", 12)
+    unbreakable = "an/unbreakable/path/of/many/characters"
+    assert axes.fitted_title(unbreakable, 60) == (unbreakable, 9)

@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import panel as pn
 import psutil
 import pytest
@@ -15,6 +17,8 @@ from polaris_lab.models import Blueprint
 from polaris_lab.training import Examples, Run
 from widgets import TrainingMonitor, run_watcher, training_monitor
 from widgets.monitor import example_view
+from widgets.monitor import words as wording
+from widgets.monitor.live import Curve
 
 
 def test_shows_a_finished_run(trained_run):
@@ -278,3 +282,18 @@ def test_7200_ticks_cost_little(new_run, record):
     assert monitor.snapshot.done == 7200
     assert added < 100
     assert late < 6 * early
+
+
+def test_errors_are_told_in_dex_whatever_the_loss_counts(record):
+    """The negative log-likelihood may be below 0; a record of an older version does not tell its error."""
+    seen = SimpleNamespace(records=[record(0, training_loss=0.04, validation_loss=0.09)], done=1, epochs=2)
+    likelihood = dataclasses.replace(seen.records[0], training_loss=-1.1, validation_loss=-1.2)
+    older = dataclasses.replace(likelihood, training_rmse_dex=None, validation_rmse_dex=None)
+    for kept, told in ((likelihood, "0.300 dex"), (older, "–")):
+        seen.records, seen.best, seen.seconds_left = [kept], kept, None
+        assert f"<dt>validation error</dt><dd>{told}</dd>" in wording.numbers(seen)
+        curve = Curve()
+        curve.show((kept,))
+        assert curve.source.data["validation"] == pytest.approx(
+            [kept.validation_rmse_dex or np.nan], nan_ok=True
+        )

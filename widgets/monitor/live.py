@@ -124,7 +124,7 @@ class Curve:
         rows = [] if record is None else [record]
         best = {
             "epoch": [float(r.epoch + 1) for r in rows],
-            "validation": [float(np.sqrt(r.validation_loss)) for r in rows],
+            "validation": [_number(r.validation_rmse_dex) for r in rows],
         }
         if {name: list(values) for name, values in self.best.data.items()} != best:
             self.best.data = best
@@ -251,14 +251,19 @@ def _columns(records: tuple) -> dict[str, np.ndarray]:
         return {name: table[name].to_numpy() for name in HISTORY_COLUMNS}
     rows = {
         "epoch": [record.epoch + 1.0 for record in records],
-        "training": [record.training_loss**0.5 for record in records],
-        "validation": [record.validation_loss**0.5 for record in records],
+        "training": [_number(record.training_rmse_dex) for record in records],
+        "validation": [_number(record.validation_rmse_dex) for record in records],
         "accuracy": [100.0 * record.validation_accuracy for record in records],
         "learning_rate": [record.learning_rate for record in records],
         "images_per_second": [record.images_per_second for record in records],
         "best": [bool(record.best) for record in records],
     }
     return {name: np.array(values, dtype=bool if name == "best" else float) for name, values in rows.items()}
+
+
+def _number(value: float | None) -> float:
+    """Return a value that may be unknown as a number."""
+    return float("nan") if value is None else value
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -76,13 +76,19 @@ def code(run_path: str | Path, beside: Sequence[str | Path], smoothing: float) -
     )
 
 
+def _error(record: Any) -> str:
+    """Return the error of a record on the validation patches; a dash where it is not known."""
+    known = record is not None and record.validation_rmse_dex is not None
+    return f"{record.validation_rmse_dex:.3f} dex" if known else "–"
+
+
 def _figures(seen: Any) -> dict[str, str]:
     """Return the figures of a snapshot by their names; unknown ones are dashes."""
     last, best = (seen.records[-1] if seen.records else None), seen.best
     return {
         "epoch": f"{seen.done} of {seen.epochs}" if seen.epochs else "–",
-        "validation error": f"{last.validation_loss**0.5:.3f} dex" if last else "–",
-        "best": f"{best.validation_loss**0.5:.3f} dex" if best else "–",
+        "validation error": _error(last),
+        "best": _error(best),
         "within 0.3 dex": f"{100 * last.validation_accuracy:.1f} %" if last else "–",
         "learning rate": f"{last.learning_rate:.1e}" if last else "–",
         "speed": f"{last.images_per_second:.3g} images/s" if last else "–",

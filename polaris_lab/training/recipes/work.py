@@ -73,8 +73,7 @@ def train_run(
 def last_weights(run: Run) -> creation.Start:
     """Return the weights of the last epoch of a run for another to start from.
 
-    Where the learning rate falls to nothing they are the best; the validation loss "beta_nll" cannot tell, which rises again
-    once errors are small: sigma (z^2 / 2 + ln sigma) has its minimum at ln sigma = -3/2.
+    Where the learning rate falls to nothing they are the best, and no choice among noisy validations is made.
     """
     model = load_checkpoint(run.path / files.CHECKPOINT)["model"]
     weights = {name: values.contiguous() for name, values in model.items()}
