@@ -49,6 +49,17 @@ def same_candidate(old: Any, new: Any, number: int) -> int | None:
     return int(found[-1]) if len(found) else None
 
 
+_COLUMNS = ("x", "y", "fate", "number", "score", "probability", "diffuse")
+"""Of the candidates on a face, as they are sent to the browser; a fate is its place in :data:`LOOKS`."""
+
+
+def _codes(fates: np.ndarray) -> np.ndarray:
+    """Return the place of each fate in :data:`LOOKS`."""
+    names = np.array(list(LOOKS))
+    order = np.argsort(names)
+    return order[np.searchsorted(names, fates, sorter=order)].astype(np.uint8)
+
+
 class FaceFigure:
     """One face of a cloud with the windows of all its candidates.
 
@@ -67,22 +78,24 @@ class FaceFigure:
     """
 
     def __init__(self, face: Any, *, pixel_size_pc: float, on_tap: Callable[[int], None], width: int = 290):
-        from bokeh.models import ColumnDataSource, HoverTool, TapTool
+        from bokeh.models import CDSView, ColumnDataSource, GroupFilter, HoverTool, TapTool
 
         self._axis, self._pixel = face.line_of_sight, pixel_size_pc
-        self._sources, self._windows, self._renderers = {}, [], {}
+        self._windows, self._renderers = [], {}
         self._on_tap = on_tap
         self.figure = self._map(face.maps["column_density"], width)
-        columns = ("x", "y", "number", "score", "probability", "diffuse")
-        for fate, look in LOOKS.items():
-            source = ColumnDataSource({name: [] for name in columns})
+        # one source for all fates: what a slider changes is the fate of a window, and few messages are quick ones
+        self._source = source = ColumnDataSource({name: [] for name in _COLUMNS})
+        source.selected.on_change("indices", lambda _attr, _old, new: self._tapped(new))
+        for code, (fate, look) in enumerate(LOOKS.items()):
             kept = fate == "accepted"
+            view = CDSView(filter=GroupFilter(column_name="fate", group=code))
             window = self.figure.rect(
-                "x", "y", 1, 1, source=source, fill_alpha=0, line_color=look.colour,
+                "x", "y", 1, 1, source=source, view=view, fill_alpha=0, line_color=look.colour,
                 line_alpha=1.0, line_width=2.5 if kept else 1,
             )  # fmt: skip
             mark = self.figure.scatter(
-                "x", "y", source=source, marker=look.marker, size=9 if kept else 4, color=look.colour,
+                "x", "y", source=source, view=view, marker=look.marker, size=9 if kept else 4, color=look.colour,
                 line_color="white" if kept else look.colour, alpha=1.0 if kept else 0.8,
             )  # fmt: skip
             for renderer in (window, mark):
@@ -94,8 +107,7 @@ class FaceFigure:
                 ("diffuse pixels", "@diffuse{0.0 %}"),
             ]
             self.figure.add_tools(HoverTool(tooltips=tips, renderers=[mark], description=look.words))
-            source.selected.on_change("indices", lambda _attr, _old, new, fate=fate: self._tapped(fate, new))
-            self._sources[fate], self._renderers[fate] = source, (window, mark)
+            self._renderers[fate] = (window, mark)
             self._windows.append(window.glyph)
         marks = [mark for _window, mark in self._renderers.values()]
         self.figure.add_tools(TapTool(renderers=marks))
@@ -114,23 +126,24 @@ class FaceFigure:
         for glyph in self._windows:
             glyph.update(width=side * self._pixel, height=side * self._pixel)
         here = np.flatnonzero(table["line_of_sight"] == self._axis)
-        fates = table["fate"][here]
-        for fate, source in self._sources.items():
-            rows = here[fates == fate]
-            if len(source.data["number"]) == len(rows) == 0:
-                continue
-            centre = (table["origin"][rows] + side / 2) * self._pixel
-            source.selected.indices = []
+        fates = _codes(table["fate"][here])
+        for code, fate in enumerate(LOOKS):
             if fate != "accepted":  # however many there are, the map stays visible
-                self._renderers[fate][0].glyph.line_alpha = min(0.5, max(0.04, 10 / max(1, len(rows))))
-            source.data = {
-                "x": centre[:, 1].astype(np.float32),
-                "y": centre[:, 0].astype(np.float32),
-                "number": rows.astype(np.int32),
-                "score": table["score"][rows].astype(np.float32),
-                "probability": table["probability"][rows].astype(np.float32),
-                "diffuse": table["diffuse_fraction"][rows].astype(np.float32),
-            }
+                count = int((fates == code).sum())
+                self._renderers[fate][0].glyph.line_alpha = min(0.5, max(0.04, 10 / max(1, count)))
+        centre = (table["origin"][here] + side / 2) * self._pixel
+        new = {
+            "x": centre[:, 1].astype(np.float32),
+            "y": centre[:, 0].astype(np.float32),
+            "fate": fates,
+            "number": here.astype(np.int32),
+            "score": table["score"][here].astype(np.float32),
+            "probability": table["probability"][here].astype(np.float32),
+            "diffuse": table["diffuse_fraction"][here].astype(np.float32),
+        }
+        if not all(np.array_equal(values, self._source.data[name]) for name, values in new.items()):
+            self._source.selected.indices = []
+            self._source.data = new
 
     def show_fates(self, fates: tuple[str, ...]) -> None:
         """Show the windows of these fates only."""
@@ -149,11 +162,18 @@ class FaceFigure:
 
     def count(self, fate: str) -> int:
         """Return how many windows of a fate are drawn."""
-        return len(self._sources[fate].data["number"])
+        return len(self.drawn(fate)["number"])
 
-    def _tapped(self, fate: str, indices: list[int]) -> None:
-        if indices:
-            self._on_tap(int(self._sources[fate].data["number"][indices[0]]))
+    def drawn(self, fate: str) -> dict[str, np.ndarray]:
+        """Return what is drawn of one fate, as columns: x and y [pc], number, score, probability, diffuse."""
+        columns = {name: np.asarray(values) for name, values in self._source.data.items()}
+        rows = columns["fate"] == list(LOOKS).index(fate)
+        return {name: values[rows] for name, values in columns.items()}
+
+    def _tapped(self, indices: list[int]) -> None:
+        if indices:  # of several marks under the pointer the one that is drawn on top
+            top = max(indices, key=lambda row: (self._source.data["fate"][row], row))
+            self._on_tap(int(self._source.data["number"][top]))
 
     def _map(self, column_density: np.ndarray, width: int) -> Any:
         """Return a figure with the column density in greys, so that any colour of a window can be told from it."""

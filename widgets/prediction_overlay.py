@@ -91,6 +91,7 @@ class PredictionOverlay(Dashboard):
         super().__init__()
         self.workspace = Path(workspace_folder)
         self._moving, self._error = False, ""
+        self._done = shell.Afterwards(self._show_lines)
         self._maps = overlay_figures.LinkedMaps(
             on_view=self._moved, on_pointer=self._point, on_tap=self._tap, on_box=self._box,
             on_core=lambda number: self.param.update(core=number),
@@ -311,7 +312,7 @@ class PredictionOverlay(Dashboard):
         )
         self.parts.state.param.update(severity=severity, title=title, object=words)
 
-    def _done(self) -> None:
+    def _show_lines(self) -> None:
         """Keep the lines and a notebook up to date."""
         self.parts.lines.show(self.code())
         pn.io.push_notebook(*self.parts.panes)  # in a notebook; does nothing on a served page
@@ -335,10 +336,11 @@ class PredictionOverlay(Dashboard):
             return
         self._moving = True
         try:
-            self.param.update(**new)
+            with pn.io.hold():  # one message with all of the picture; the lines of Python come after it
+                self.param.update(**new)
+                self._draw()
         finally:
             self._moving = False
-        self._draw()
         self._done()
 
     def _point(self, x: float, y: float) -> None:

@@ -107,6 +107,7 @@ class ResidualExplorer(Dashboard):
             for colour in RUN_COLOURS
         ]
         self._accuracy, self._before_after = AccuracyFigure(), BeforeAfterView()
+        self._rest = shell.Afterwards(self._show_rest)
         residual_layout.make_parts(self)
         self.controls = residual_controls.make_controls(self, workspace_folder)
         self.main = residual_layout.make_main(self)
@@ -246,7 +247,11 @@ class ResidualExplorer(Dashboard):
 
     @param.depends("tolerance_dex", watch=True)
     def _show_tolerance(self) -> None:
-        self._accuracy.mark(self.tolerance_dex)
+        with pn.io.hold():
+            self._accuracy.mark(self.tolerance_dex)
+            self._show_within()
+
+    def _show_within(self) -> None:
         self._within.object = residual_words.tolerance(
             [side.judged for side in self.shown], self.tolerance_dex
         )
@@ -266,8 +271,15 @@ class ResidualExplorer(Dashboard):
 
     @param.depends("patch", watch=True)
     def _show_patch(self) -> None:
+        """Show the maps of the patch at once, in one message, and then where it stands among the others."""
+        with pn.io.hold():
+            for side in self.shown:
+                side.show_patch(self.patch)
+        self._rest()
+
+    def _show_rest(self) -> None:
         for side in self.shown:
-            side.show_patch(self.patch)
+            side.mark_patch(self.patch)
         if self.shown:
             self._where.object = residual_words.patch([side.judged for side in self.shown], self.patch)
         self._told()

@@ -25,6 +25,9 @@ THEME = {"palette": {"primary": {"main": "#0B5394"}, "secondary": {"main": "#9A4
 """Colours of buttons and bars, dark enough on white for small letters (contrast above 4.5)."""
 
 
+_PARTS = {"MuiAlert": {"styleOverrides": {"message": {"minWidth": 0, "overflowWrap": "anywhere"}}}}
+"""A long path in a message is broken where the page ends."""
+
 PATIENCE_MS = 120_000
 """How long a page that was sent waits for its browser to come back [ms]; a slow one needs more than Bokeh's 15 s."""
 
@@ -35,6 +38,12 @@ A field that the browser is only just building misses changes, and of two change
 first, and tell the server so. What is looked at on a timer is therefore written at every look: equal values cost
 nothing, and what was missed is mended.
 """
+
+AFTER_MS = 120
+"""What need not be seen at once is drawn so long after what must [ms]: the browser paints in between."""
+
+PROMPT_MS = 5
+"""A field's change is gathered with others for so long [ms]; Panel's 50 ms would be half of what a slider may take."""
 
 _CLOSE_WHERE_NARROW = """
 const page = Bokeh.documents[0].roots().find(root => root.data && "sidebar_open" in root.data)
@@ -140,7 +149,7 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
         sidebar=list(sidebar),
         main=[*head, *main],
         sidebar_width=300,
-        theme_config={"light": THEME, "dark": {}},
+        theme_config={"light": {**THEME, "components": _PARTS}, "dark": {"components": _PARTS}},
         meta_description=purpose or title,
         busy_indicator=None,
     )
@@ -189,6 +198,57 @@ def in_turn(layout: Any, first: int) -> list[Any]:
 
     pn.state.onload(follow)
     return [layout, below]
+
+
+class Afterwards:
+    """Work that waits until the browser has painted what it was sent before; of several calls the last one counts.
+
+    Outside a served page, and before the page stands, it is done at once.
+
+    Parameters
+    ----------
+    work : callable
+        Without arguments.
+
+    Examples
+    --------
+    >>> done = []
+    >>> Afterwards(lambda: done.append("drawn"))()
+    >>> done
+    ['drawn']
+    """
+
+    def __init__(self, work: Callable[[], Any]):
+        self._work = work
+        self._waiting: Any = None
+
+    def __call__(self) -> None:
+        """Do the work, soon."""
+        import panel as pn
+
+        document = pn.state.curdoc
+        if document is None or document.session_context is None or not pn.state.loaded:
+            self._work()
+            return
+        if self._waiting is not None:
+            document.remove_timeout_callback(self._waiting)
+        self._waiting = document.add_timeout_callback(self._run, AFTER_MS)
+
+    def _run(self) -> None:
+        import panel as pn
+
+        self._waiting = None
+        with pn.io.hold():
+            try:
+                self._work()
+            except Exception as error:
+                notify_user(error)
+
+
+def prompt(field: Any) -> Any:
+    """Let a field tell the server of its changes without Panel's delay; return the field."""
+    field._debounce = PROMPT_MS
+    return field
 
 
 def repeat(callback: Callable[[], Any], period_ms: int) -> None:

@@ -106,6 +106,7 @@ class TrainingSetInspector(Dashboard):
         self._scores = candidate_figures.ScoreFigure()
         self._joint = patch_figures.JointFigure(proposals.faces)
         self._gallery = patch_figures.PatchGallery(proposals.faces)
+        self._rest = shell.Afterwards(self._show_rest)
         self._make_parts()
         self.controls, self._offset = inspector_controls.make_controls(self)
         self.main = self._make_main()
@@ -233,9 +234,15 @@ class TrainingSetInspector(Dashboard):
             self.refresh()
 
     def _show(self) -> None:
-        """Draw the proposals as they stand."""
-        for face in self._faces:
-            face.show(self.proposals)
+        """Draw the proposals as they stand: the windows at once, in one message, and then the rest."""
+        with pn.io.hold():
+            for face in self._faces:
+                face.show(self.proposals)
+                face.mark(self.proposals, self.candidate)
+        self._rest()
+
+    def _show_rest(self) -> None:
+        """Draw what follows from the windows: scores, words, patches."""
         self._scores.show(self.proposals)
         self._joint.show(self.proposals)
         severity, title, words = inspector_words.state(self.proposals, self._error)

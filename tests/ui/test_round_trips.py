@@ -13,9 +13,6 @@ pytestmark = pytest.mark.browser
 
 CLASSROOM = Path(__file__).parents[2] / "notebooks" / "classroom"
 
-ROOM_MS = 1000
-"""Longer than the idle way by at most so much where a test runs; the goal is 100 ms, on a machine with nothing else to do."""
-
 SERVE = """
 import sys
 import panel as pn
@@ -52,7 +49,9 @@ SERIAL = """name => {
 
 
 @pytest.mark.parametrize(("name", "slider"), [("inspector", "B: score"), ("residuals", "Patch")])
-def test_a_slider_is_as_fast_as_the_page_answers(visit, start_shared_server, tmp_path, capsys, name, slider):
+def test_a_slider_is_as_fast_as_the_page_answers(
+    visit, start_shared_server, tmp_path, capsys, room_ms, name, slider
+):
     page = visit.page
     run = shutil.copytree(CLASSROOM / "way", tmp_path / "way") / "run"
     url = start_shared_server("-c", SERVE, str(run)).rsplit("/", 1)[0]
@@ -62,7 +61,7 @@ def test_a_slider_is_as_fast_as_the_page_answers(visit, start_shared_server, tmp
     page.wait_for_timeout(4000)
     page.evaluate(SERIAL)
     idle, moved = [], []
-    for number in range(1, 10):  # by turns: the machine is shared
+    for number in range(1, 16):  # by turns: the machine is shared
         began = time.perf_counter()
         page.get_by_role("button", name="Ping").click()
         page.get_by_text(f"idle {number}", exact=True).wait_for()
@@ -80,4 +79,4 @@ def test_a_slider_is_as_fast_as_the_page_answers(visit, start_shared_server, tmp
         print(
             f"\n  {name}: idle round trip {here:.0f} ms, slider to picture {there:.0f} ms (medians)", end=""
         )
-    assert there < here + ROOM_MS
+    assert there < here + room_ms

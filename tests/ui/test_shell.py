@@ -50,3 +50,24 @@ def test_another_site_may_not_talk_to_the_server(visit, start_server):
         },
     )
     assert answer.status == 403
+
+
+LONG = """
+import panel_material_ui as pmui
+from widgets import shell
+words = "/" + "a_long_name_of_a_folder" * 12
+shell.serve(lambda: shell.page("Long", [], [pmui.Alert(object=words, severity="error", sizing_mode="stretch_width")]))
+"""
+
+
+def test_a_long_path_in_a_message_stays_on_a_telephone(visit, start_server):
+    page = visit.page
+    page.set_viewport_size({"width": 420, "height": 700})
+    page.goto(start_server("-c", LONG), wait_until="commit")
+    words = page.get_by_text("a_long_name_of_a_folder").first
+    words.wait_for()
+    page.wait_for_timeout(500)
+    visit.screenshot("shell_long_path")
+    box = words.bounding_box()
+    assert box["x"] + box["width"] <= 420
+    assert words.evaluate("each => each.scrollWidth <= each.clientWidth")

@@ -119,14 +119,14 @@ def test_a_box_on_the_correlation_marks_its_pixels_on_the_maps(explorer, runs):
     assert explorer.region == (2.8, 3.2, 2.9, 3.4)
     x, y = np.log10(target), np.log10(predicted)
     chosen = (x >= 2.8) & (x <= 3.2) & (y >= 2.9) & (y <= 3.4)
-    veil = explorer.sides[0].maps._maps["target"][1].data["veil"][0]
+    veil = explorer.sides[0].maps._veil.data["veil"][0]
     assert np.array_equal(np.isnan(veil), chosen[0])  # the others lie under a veil
     assert f"{chosen.sum():,} pixels" in explorer._region_words.object
     assert explorer.sides[0].errors._source.data["inside"] == chosen.sum(axis=(1, 2)).tolist()
     explorer.next_patch()
     assert explorer.patch == chosen.sum(axis=(1, 2)).argmax()
     explorer.choose(None)
-    assert np.isnan(explorer.sides[0].maps._maps["target"][1].data["veil"][0]).all()
+    assert len(explorer.sides[0].maps._veil.data["veil"]) == 0
 
 
 def test_the_region_can_be_typed(explorer):

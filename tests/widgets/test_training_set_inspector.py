@@ -53,7 +53,7 @@ def test_every_window_is_drawn_on_its_face(inspector, proposals):
     table = proposals.table
     for figure, face in zip(inspector._faces, proposals.faces, strict=True):
         for fate in LOOKS:
-            drawn = figure._sources[fate].data
+            drawn = figure.drawn(fate)
             rows = np.flatnonzero((table["line_of_sight"] == face.line_of_sight) & (table["fate"] == fate))
             assert drawn["number"].tolist() == rows.tolist()
             assert drawn["y"] == pytest.approx((table["origin"][rows, 0] + 8) * 0.1)
@@ -115,12 +115,20 @@ def test_the_gallery_pages_through_the_kept_and_begins_with_the_chosen(inspector
 
 def test_a_tap_tells_the_reason(inspector, proposals):
     face = inspector._faces[0]
-    face._sources["score"].selected.indices = [0]
-    number = int(face._sources["score"].data["number"][0])
+    number = int(face.drawn("score")["number"][0])
+    face._source.selected.indices = [face._source.data["number"].tolist().index(number)]
     assert inspector.candidate == number
     assert proposals.reason(number) in inspector._reason.object
     assert "score refused" in inspector._reason.object
     assert len(face._chosen.data["x"]) == 1
+
+
+def test_of_marks_on_one_spot_the_one_on_top_is_tapped(inspector):
+    face = inspector._faces[0]
+    below, top = (int(face.drawn(fate)["number"][0]) for fate in ("too close", "accepted"))
+    numbers = face._source.data["number"].tolist()
+    face._source.selected.indices = sorted(numbers.index(each) for each in (below, top))
+    assert inspector.candidate == top
 
 
 def test_the_chosen_candidate_stays_the_same_window(inspector):

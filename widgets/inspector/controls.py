@@ -8,6 +8,7 @@ from typing import Any
 import panel_material_ui as pmui
 
 from polaris_lab.datasets import PatchConfig
+from widgets import shell
 
 PATCH_SIZES = (128, 64, 48, 32, 24, 16, 8)
 """Sides of patches on offer [pixels]."""
@@ -77,7 +78,7 @@ def offset_range(scale: str, value: float) -> dict[str, float]:
 
 def _slider(inspector: Any, name: str, label: str, start: float, end: float, step: float) -> Any:
     value = getattr(inspector, name)
-    return pmui.FloatSlider.from_param(
+    slider = pmui.FloatSlider.from_param(
         inspector.param[name],
         label=label,
         start=min(start, value),
@@ -85,6 +86,7 @@ def _slider(inspector: Any, name: str, label: str, start: float, end: float, ste
         step=step,
         sizing_mode="stretch_width",
     )
+    return shell.prompt(slider)
 
 
 def settings_of(config: PatchConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import panel_material_ui as pmui
 
+from widgets import shell
 from widgets.overlay.sky_panel import STRETCHES
 
 WIDE = {"sizing_mode": "stretch_width"}
@@ -48,7 +49,9 @@ def make_controls(overlay: Any) -> tuple[Any, dict[str, Any]]:
             ),
         ]
     sliders = [
-        pmui.FloatSlider.from_param(overlay.param[name], label=label, start=0, end=1, step=0.05, **WIDE)
+        shell.prompt(
+            pmui.FloatSlider.from_param(overlay.param[name], label=label, start=0, end=1, step=0.05, **WIDE)
+        )
         for name, label in LAYERS
     ]
     boxes = [
@@ -74,9 +77,10 @@ _LIMITS = (
 
 def _limits(overlay: Any, name: str, label: str) -> Any:
     low, high = getattr(overlay, name)
-    return pmui.RangeSlider.from_param(
+    slider = pmui.RangeSlider.from_param(
         overlay.param[name], label=label, start=low - 1, end=high + 1, step=0.01, **WIDE
     )
+    return shell.prompt(slider)
 
 
 def reach(sliders: dict[str, Any], usual: dict[str, Any], wanted: dict[str, Any]) -> None:

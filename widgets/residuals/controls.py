@@ -7,6 +7,7 @@ from typing import Any
 
 import panel_material_ui as pmui
 
+from widgets import shell
 from widgets.folder_choice import FolderChoice
 from widgets.residuals.jobs import CORRECTIONS
 
@@ -43,13 +44,15 @@ def make_controls(explorer: Any, workspace: str | Path | None) -> Any:
             options={"true density": "target", "predicted": "predicted"},
             **_WIDE,
         ),
-        pmui.FloatSlider.from_param(
-            explorer.param.tolerance_dex,
-            label="Tolerance σ [dex]",
-            start=0.02,
-            end=1.0,
-            step=0.01,
-            **_WIDE,
+        shell.prompt(
+            pmui.FloatSlider.from_param(
+                explorer.param.tolerance_dex,
+                label="Tolerance σ [dex]",
+                start=0.02,
+                end=1.0,
+                step=0.01,
+                **_WIDE,
+            )
         ),
         pmui.Select.from_param(
             explorer.param.correction,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 import panel_material_ui as pmui
 
-from widgets import parts
+from widgets import parts, shell
 from widgets.residuals import controls as residual_controls
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ def make_parts(explorer: Any) -> None:
     explorer._region_words, explorer._within = pn.pane.HTML("", **html), pn.pane.HTML("", **html)
     explorer._scores = pn.pane.HTML("", **html)
     explorer._where = pmui.Typography("", variant="body2")
-    explorer._number = pmui.IntSlider.from_param(
-        explorer.param.patch, label="Patch", start=0, end=1, step=1, sizing_mode="stretch_width"
+    explorer._number = shell.prompt(
+        pmui.IntSlider.from_param(
+            explorer.param.patch, label="Patch", start=0, end=1, step=1, sizing_mode="stretch_width"
+        )
     )
     explorer._next = pmui.Button(
         label="Next patch with such pixels", icon="chevron_right", variant="outlined"

@@ -31,6 +31,9 @@ class PatchMaps:
     """
 
     def __init__(self):
+        from bokeh.models import ColumnDataSource
+
+        self._veil = ColumnDataSource({"veil": [], "side": []})  # of all maps; there is none without a region
         self._maps = {name: self._map(name) for name in NAMES}
         self.figures = [figure for figure, *_ in self._maps.values()]
         self._judged: Any = None
@@ -49,11 +52,11 @@ class PatchMaps:
         """
         if judged is not self._judged:
             self._scale(judged)
+        veil = [] if chosen is None else [np.where(chosen, np.nan, 1.0).astype(np.float32)]
+        if veil or len(self._veil.data["veil"]):
+            self._veil.data = {"veil": veil, "side": [self._side] * len(veil)}
         for name, values in maps_of(judged, number).items():
-            veil = np.full(values.shape, np.nan) if chosen is None else np.where(chosen, np.nan, 1.0)
-            self._maps[name][1].data = {
-                "image": [values.astype(np.float32)], "veil": [veil.astype(np.float32)], "side": [self._side],
-            }  # fmt: skip
+            self._maps[name][1].data = {"image": [values.astype(np.float32)], "side": [self._side]}
 
     def _scale(self, judged: Any) -> None:
         """Choose colours and axes, the same for all patches: they can be compared, and a new one costs no new layout."""
@@ -90,13 +93,13 @@ class PatchMaps:
         figure = new_figure(TITLES[name], "x [pc]", "y [pc]", x_range=Range1d(0, 1), y_range=Range1d(0, 1))
         figure.update(height=320, min_width=240)
         figure.grid.visible = False
-        source = ColumnDataSource({"image": [], "veil": [], "side": []})
+        source = ColumnDataSource({"image": [], "side": []})
         kind = LinearColorMapper if name == "residual" else LogColorMapper
         mapper = kind(palette=palette(quantity.colours), low=0.1, high=1, nan_color=style.MISSING)
-        shape = {"x": 0, "y": 0, "dw": "side", "dh": "side", "source": source}
-        image = figure.image("image", color_mapper=mapper, **shape)
+        shape = {"x": 0, "y": 0, "dw": "side", "dh": "side"}
+        image = figure.image("image", color_mapper=mapper, source=source, **shape)
         veil = LinearColorMapper(palette=[_VEIL], low=0, high=1, nan_color="rgba(0, 0, 0, 0)")
-        figure.image("veil", color_mapper=veil, alpha=0.8, **shape)
+        figure.image("veil", color_mapper=veil, alpha=0.8, source=self._veil, **shape)
         bar = ColorBar(
             color_mapper=mapper, title=quantity.label, height=10, title_text_font_style="normal",
             background_fill_alpha=0,

@@ -200,4 +200,7 @@ class RunSide:
         """Show the maps of one patch; the last one if there are fewer."""
         number = min(number, len(self.judged) - 1)
         self.maps.show(self.judged, number, None if self._masks is None else self._masks[number])
-        self.errors.mark(number)
+
+    def mark_patch(self, number: int) -> None:
+        """Ring that patch among the errors of all."""
+        self.errors.mark(min(number, len(self.judged) - 1))
