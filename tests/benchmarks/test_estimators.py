@@ -82,7 +82,7 @@ def test_constrained_diffusion(against, columns, capsys):
         "constrained diffusion of 256^2",
         lambda: estimate(image, pixel_size_pc=PIXEL_PC),
         lambda: plain_diffusion(image),
-        rounds=1,
+        rounds=3,
     )
     seconds = min(cpu_seconds(lambda: estimate(image, pixel_size_pc=PIXEL_PC)) for _ in range(3))
     with capsys.disabled():

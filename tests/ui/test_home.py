@@ -31,10 +31,11 @@ PICTURE = """() => {
   const parts = root => [...root.querySelectorAll("*")].flatMap(
     each => [each, ...(each.shadowRoot ? parts(each.shadowRoot) : [])])
   return parts(document).some(each => {
+    const node = each.classList.contains("react-flow__node")
+    if (!node && each.tagName != "CANVAS") return false  // before its place is asked for: that lays the page out
     const box = each.getBoundingClientRect()
     if (box.width < 60 || box.height < 40 || box.top > innerHeight) return false
-    if (each.classList.contains("react-flow__node")) return true
-    if (each.tagName != "CANVAS") return false
+    if (node) return true
     const pen = each.getContext("2d")
     if (!pen) return true  // drawn by WebGL
     const colours = new Set(new Uint32Array(pen.getImageData(0, 0, each.width, each.height).data.buffer))
