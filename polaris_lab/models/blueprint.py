@@ -214,6 +214,10 @@ class Blueprint:
     @classmethod
     def from_json(cls, text: str) -> Blueprint:
         """Read the JSON text of a blueprint. Nothing in it is executed; blocks are looked up by name."""
+        if not isinstance(text, str | bytes):
+            raise TypeError(
+                f"blueprint: expected JSON text, got {type(text).__name__}; give what to_json returned"
+            )
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:
@@ -252,7 +256,10 @@ def _check_wiring(blueprint: Blueprint) -> None:
             )
         for source in node.inputs:
             if source == node.name:
-                raise ValueError(f"node {node.name!r}: it takes its own output; a blueprint has no cycles")
+                raise ValueError(
+                    f"node {node.name!r}: expected inputs out of {known}, got its own output; name another: a "
+                    "blueprint has no cycles"
+                )
             if source in known:
                 continue
             if source in later:

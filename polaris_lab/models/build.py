@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.fitting import CHUNK
+from polaris_lab.models.generative.drawn import drawn_outputs
 from polaris_lab.models.generative.protocol import Generative, evaluation
 from polaris_lab.models.heads import Head, PointHead
 from polaris_lab.models.inputs import (
@@ -46,6 +47,8 @@ class BlueprintModel(nn.Module):
         The same behind the blocks without weights that look at the inputs first, such as a local contrast.
     heads : dict of Head
         How to read the raw answer of each output.
+    drawn : Drawn or None
+        Which node draws which outputs, of a generative network.
     stride : int
         Origins and sizes of tiles must be multiples of it for the answer not to depend on the tiles. Whole
         images may have any size.
@@ -60,6 +63,7 @@ class BlueprintModel(nn.Module):
         self.heads: dict[str, Head] = {
             name: getattr(self.nodes[name], "head", PointHead()) for name in blueprint.outputs
         }
+        self.drawn = drawn_outputs(blueprint)
         self.channels = input_channels(blueprint, self.nodes)
         self.receptive_margin = receptive_margin(blueprint, self.nodes)
         self.front = front_nodes(blueprint, self.nodes)
@@ -141,8 +145,8 @@ class BlueprintModel(nn.Module):
 
     @property
     def is_generative(self) -> bool:
-        """Whether it answers with samples of a distribution (its last block is a ``Generative``)."""
-        return isinstance(self.nodes[self.blueprint.output], Generative)
+        """Whether it answers with samples of a distribution (a block that is ``Generative`` draws its outputs)."""
+        return self.drawn is not None
 
     @property
     def generative(self) -> Generative:
@@ -153,33 +157,35 @@ class BlueprintModel(nn.Module):
         ValueError
             If there is none.
         """
-        block = self.nodes[self.blueprint.output]
-        if not isinstance(block, Generative):
+        if self.drawn is None:
             raise ValueError(
                 f"model: expected a generative network (flow matching, diffusion, invertible) to draw samples from, got "
                 f"{self.blueprint.name!r}, which gives one answer; train one of the presets {GENERATIVE_PRESETS}"
             )
-        return block
+        return self.nodes[self.drawn.node]
 
     def condition(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        """Return what feeds the generative block: its baseline (N, 1, H, W) and the images that it looks at."""
+        """Return what feeds the generative block: its baseline (N, 1 or C, H, W) and the images that it looks at."""
         values = checked_values(self.blueprint, inputs, self.channels)
-        last = self.blueprint.node(self.blueprint.output)
+        last = self.blueprint.node(self.blueprint.output if self.drawn is None else self.drawn.node)
         for node in self.blueprint.nodes[: self.blueprint.nodes.index(last)]:
             values[node.name] = self.nodes[node.name](*(values[name] for name in node.inputs))
         return [values[name] for name in last.inputs]
 
     def training_loss(
-        self, inputs: Mapping[str, Tensor], target: Tensor, generator: torch.Generator
+        self, inputs: Mapping[str, Tensor], target: Tensor | Mapping[str, Tensor], generator: torch.Generator
     ) -> Tensor:
         """Return the loss of a generative network for each image (N,); its noise comes from a CPU generator."""
-        return self.generative.training_loss(self.condition(inputs), target, generator)  # (N,)
+        block = self.generative
+        return block.training_loss(self.condition(inputs), self.drawn.stacked(target), generator)  # (N,)
 
     @torch.no_grad()
     def sample(
         self, inputs: Mapping[str, Tensor], *, samples: int = 8, steps: int | None = None, seed: int = 0
-    ) -> Tensor:
-        """Draw log10 of the target from a generative network (samples, N, 1, H, W).
+    ) -> Tensor | dict[str, Tensor]:
+        """Draw the target of a generative network (samples, N, 1, H, W): log10 of what is logarithmic.
+
+        Several outputs are drawn together, so that those of one sample belong together; they are returned by name.
 
         Parameters
         ----------
@@ -200,7 +206,8 @@ class BlueprintModel(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         block = self.generative
         with evaluation(self):
-            return block.sample(self.condition(inputs), samples=samples, steps=steps, generator=generator)
+            drawn = block.sample(self.condition(inputs), samples=samples, steps=steps, generator=generator)
+        return self.drawn.split(drawn)
 
     def blocks_named(self, block: str) -> list[nn.Module]:
         """Return the blocks of one kind, in the order of their nodes (none where the blueprint has none)."""
@@ -212,7 +219,7 @@ class BlueprintModel(nn.Module):
     ) -> BlueprintModel:
         """Fit the constants of the blocks that have any, in float64, in the order of the nodes.
 
-        A block is fitted to the first output that depends on it.
+        A block is fitted to the first output that depends on it; one that draws all outputs, to all of them.
 
         Parameters
         ----------
@@ -240,7 +247,9 @@ class BlueprintModel(nn.Module):
             block = self.nodes[node.name]
             arguments = [values[name] for name in node.inputs]
             if isinstance(block, Fitted):
-                _fit(block, node, arguments, targets[serves[node.name]])
+                drawn = self.drawn is not None and node.name == self.drawn.node
+                target = self.drawn.stacked(targets) if drawn else targets[serves[node.name]]
+                _fit(block, node, arguments, target)
             values[node.name] = _value(block, arguments)
         return self
 

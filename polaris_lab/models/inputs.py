@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from polaris_lab.models.blueprint import Blueprint
+from polaris_lab.models.generative.drawn import baselines_of
 from polaris_lab.quantities import quantity, quantity_names
 
 LINE_CHANNELS = 16
@@ -50,7 +51,7 @@ def checked_values(
     Raises
     ------
     TypeError
-        If the inputs are not given by name.
+        If the inputs are not given by name, or one is no tensor of floating point numbers.
     ValueError
         If an input is missing or of another shape than its quantity has.
     """
@@ -77,6 +78,12 @@ def checked_values(
 
 def _checked(name: str, x: Tensor, channels: int | None) -> Tensor:
     """Return an input, or say which shape was expected of it."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(
+            f"input {name!r}: expected a tensor of floating point numbers, got {kind}; give "
+            "torch.as_tensor(values, dtype=torch.float32)"
+        )
     shape = shape_of(name)
     if shape == "scalar":
         if x.ndim != 4 or x.shape[1:] != (1, 1, 1) or len(x) == 0:
@@ -109,7 +116,10 @@ def check_targets(
 
 
 def first_output(blueprint: Blueprint) -> dict[str, str]:
-    """Return for each node the first output that depends on it (the main one if none does)."""
+    """Return for each node the first output that depends on it (the main one if none does).
+
+    Of outputs that are drawn together each has a baseline of its own, which is fitted to it.
+    """
     serves: dict[str, str] = {}
     for output in reversed(blueprint.outputs):
         needed = {output}
@@ -117,4 +127,5 @@ def first_output(blueprint: Blueprint) -> dict[str, str]:
             if node.name in needed:
                 needed.update(node.inputs)
                 serves[node.name] = output
+    serves.update(baselines_of(blueprint))
     return {node.name: serves.get(node.name, blueprint.output) for node in blueprint.nodes}

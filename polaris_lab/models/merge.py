@@ -99,6 +99,6 @@ def make_merge(name: str, channels: Sequence[int], out_channels: int) -> nn.Modu
 
 def check_merge(name: str) -> None:
     """Refuse the name of a merge that nobody knows, also where there is nothing to merge yet."""
-    known = (*MERGES, *block_names())
+    known = sorted({*MERGES, *block_names()})
     if name not in known:
         raise ValueError(f"merge: unknown name {name!r}: {did_you_mean(str(name), known)}")

@@ -149,7 +149,8 @@ class MultiUNet(nn.Module):
             if image.ndim != 4 or image.shape[1] != channels or image.shape[2:] != first.shape[2:]:
                 raise ValueError(
                     f"multi_unet needs image {number} of shape {(channels, *first.shape[2:])}, got "
-                    f"{tuple(image.shape[1:])} (channels, height, width)"
+                    f"{tuple(image.shape[1:])} (channels, height, width); bring all inputs to the pixels of the first, and "
+                    "set in_channels to what they have"
                 )
         return given, condition
 

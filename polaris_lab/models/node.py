@@ -106,6 +106,8 @@ def _check_values(block: str, settings: Mapping[str, Any], where: str) -> None:
     """Let the block's constructor check its settings, on the meta device (no memory, no numbers)."""
     _block, kind, words = on_meta(registry.block_class(block), json.dumps(settings, sort_keys=True))
     if kind is not None and not issubclass(kind, NotImplementedError):
+        if ";" not in words and "did you mean" not in words:
+            words += registry.default_in_words(block, words.partition(":")[0])
         raise (TypeError if issubclass(kind, TypeError) else ValueError)(f"{where}: {words}")
 
 

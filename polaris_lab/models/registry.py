@@ -116,7 +116,25 @@ def block_settings(name: str, settings: Mapping[str, Any], *, where: str | None 
     """
     where = where or name
     kind = _settings_dataclass(name, block_class(name, where=where))
-    return config.to_dict(config.from_dict(kind, settings, where=where))
+    try:
+        return config.to_dict(config.from_dict(kind, settings, where=where))
+    except TypeError as error:
+        key = str(error).removeprefix(f"{where}.").partition(":")[0].partition("[")[0]
+        raise TypeError(f"{error}{default_in_words(name, key)}") from error
+
+
+def default_in_words(name: str, key: str) -> str:
+    """Return "; the default is ..." for a setting of a block, nothing where it has none.
+
+    Examples
+    --------
+    >>> default_in_words("unet", "layers")
+    '; the default is 4'
+    """
+    for field in dataclasses.fields(_settings_dataclass(name, block_class(name))):
+        if field.name == key and field.default_factory is not dataclasses.MISSING:
+            return f"; the default is {field.default_factory()!r}"
+    return ""
 
 
 def input_names(name: str) -> tuple[list[str], bool]:

@@ -16,6 +16,7 @@ from polaris_lab.observations.predict_work import Work, finished, flags_of, inte
 from polaris_lab.observations.prediction import MAPS, Prediction
 from polaris_lab.observations.quality import flags_in_words
 from polaris_lab.observations.sampling import network_plan, sample_map
+from polaris_lab.training.samples import main_output
 
 if TYPE_CHECKING:
     from polaris_lab.models import BlueprintModel
@@ -41,7 +42,8 @@ def sample_density(
     """Predict the density behind a map with a generative run, on the map's own grid.
 
     The value is the mean of log10 of the samples. The intervals are their spread in each pixel, times the number of
-    spreads that held 68 % and 95 % of the errors on the validation patches. Pixels of another size, and blank ones, are
+    spreads that held 68 % and 95 % of the errors on the validation patches. Of several outputs the main one is the density,
+    the means of the others are extra maps. Pixels of another size, and blank ones, are
     treated as :func:`polaris_lab.observations.predict.predict_density` does, which has the other arguments too.
 
     Parameters
@@ -87,10 +89,13 @@ def sample_density(
     )
     rows = slice(0, work.inputs.shape[0])
     window = work.inputs.window(rows)
-    drawn = sample_map(
+    every = sample_map(
         model, window[0], samples=samples, steps=steps, seed=seed, tile=tile, progress=progress
-    )  # (s, y, x)
+    )  # (s, y, x), or by output
+    drawn = main_output(model, every)
     found = _moments(drawn, factors)
+    for name in model.blueprint.extra_outputs:
+        found[name] = every[name].mean(axis=0, dtype=np.float64).astype(np.float32)
     found["quality"] = flags_of(
         work, rows, window, work.inputs.blank(rows), found["point"], _contrast(model, window[0])
     )
@@ -107,6 +112,7 @@ def sample_density(
         **{name: maps[name] for name in (*MAPS, "quality", "coverage")},
         wcs=observation.wcs,
         samples=_in_units(work, drawn) if keep else None,
+        extra={name: maps[name] for name in model.blueprint.extra_outputs},
         provenance={**work.provenance, "interval": interval, "scheme": scheme},
         notes=(*work.notes, interval, *said),
     )

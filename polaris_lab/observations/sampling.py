@@ -39,7 +39,7 @@ def sample_map(
     tile: int | None = None,
     overlap: float = 0.5,
     progress: bool = False,
-) -> np.ndarray:
+) -> np.ndarray | dict[str, np.ndarray]:
     """Draw maps of log10 density for a map of log10 column density.
 
     Parameters
@@ -64,8 +64,8 @@ def sample_map(
 
     Returns
     -------
-    ndarray, shape (samples, y, x), float32
-        log10 n_H; NaN where the column density is, and only there.
+    ndarray, shape (samples, y, x), float32, or dict of them
+        log10 n_H; NaN where the column density is, and only there. Several outputs by name: log10 of what is logarithmic.
 
     Raises
     ------
@@ -86,14 +86,18 @@ def sample_map(
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode(), evaluation(model):
-        condition = _condition(model, log_column, tile, device, progress=progress)  # (1 + F, y, x)
-        baseline, image = torch.from_numpy(condition[:1]), condition[1:]
+        condition, first = _condition(
+            model, log_column, tile, device, progress=progress
+        )  # (1 or C + F, y, x)
+        baseline, image = torch.from_numpy(condition[:first]), condition[first:]
         noise = normal((samples, block.channels, *log_column.shape), generator, baseline)  # (S, C, y, x)
         plan = network_plan(block, log_column.shape, tile, overlap)
         field = _tiled_field(block, image, plan, device, progress=progress)
         y = block.generate(field, noise, steps, generator)  # (S, C, y, x)
-        drawn = block.restore(y.to(device), baseline.to(device))[:, 0].float().cpu()  # (S, y, x)
-    return np.where(np.isnan(log_column), np.nan, drawn.numpy()).astype(np.float32)
+        drawn = block.restore(y.to(device), baseline.to(device)).float().cpu().numpy()  # (S, C, y, x)
+    drawn = np.where(np.isnan(log_column), np.float32(np.nan), drawn)
+    found = {name: drawn[:, channel] for channel, name in enumerate(model.drawn.outputs)}  # (S, y, x)
+    return found if model.blueprint.extra_outputs else found[model.blueprint.output]
 
 
 def _checked_map(model: BlueprintModel, log_column: np.ndarray) -> np.ndarray:
@@ -121,8 +125,9 @@ def _checked_map(model: BlueprintModel, log_column: np.ndarray) -> np.ndarray:
 
 def _condition(
     model: BlueprintModel, log_column: np.ndarray, tile: int | None, device: torch.device, *, progress: bool
-) -> np.ndarray:
-    """Return what feeds the generative block (1 + F, y, x): baseline and images, found tile by tile."""
+) -> tuple[np.ndarray, int]:
+    """Return what feeds the generative block, baselines and images, found tile by tile, and how many are baselines."""
+    counts = []
     margin = max(model.receptive_margin - model.generative.receptive_margin, 0)
     side = max(TILE if tile is None else tile, 2 * _round_up(margin, model.stride) + model.stride)
     plan = plan_tiles(log_column.shape, tile=side, margin=margin, multiple=model.stride)
@@ -130,9 +135,11 @@ def _condition(
     def front(window: np.ndarray) -> np.ndarray:
         given = {"column_density": torch.from_numpy(window[None]).to(device)}  # (1, 1, h, w)
         parts = [part.expand(1, -1, *window.shape[-2:]) for part in model.condition(given)]
-        return torch.cat(parts, dim=1)[0].float().cpu().numpy()  # (1 + F, h, w)
+        counts.append(parts[0].shape[1])
+        return torch.cat(parts, dim=1)[0].float().cpu().numpy()  # (1 or C + F, h, w)
 
-    return apply_tiled(front, log_column, plan, progress=progress)[0]
+    condition = apply_tiled(front, log_column, plan, progress=progress)[0]
+    return condition, counts[0]
 
 
 def network_plan(

@@ -159,6 +159,8 @@ def _predicted(model: Any, inputs: dict[str, Any]) -> np.ndarray:
     """Return log10 of the point values (patches, y, x), leaving the mode of the model as it was."""
     import torch
 
+    from polaris_lab.training.samples import main_output
+
     device = next(model.parameters()).device
     given = {name: values.to(device) for name, values in inputs.items()}
     training = model.training
@@ -167,7 +169,8 @@ def _predicted(model: Any, inputs: dict[str, Any]) -> np.ndarray:
         with torch.inference_mode():
             if model.is_generative:
                 steps = model.generative.validation_steps
-                return _half(model.sample(given, samples=SAMPLES, steps=steps, seed=0).mean(dim=0)[:, 0])
+                drawn = main_output(model, model.sample(given, samples=SAMPLES, steps=steps, seed=0))
+                return _half(drawn.mean(dim=0)[:, 0])
             return _half(model.point(model(given))[:, 0])
     finally:
         model.train(training)

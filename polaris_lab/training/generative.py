@@ -19,9 +19,10 @@ from polaris_lab.datasets.normalize import SYMMETRIES
 from polaris_lab.models.storage import put_weights
 from polaris_lab.training.batches import augment, batch_positions
 from polaris_lab.training.devices import memory_mib, resolved_precision
-from polaris_lab.training.loop import ACCURACY_TOLERANCE_DEX, Source, check_batch_size
+from polaris_lab.training.loop import ACCURACY_TOLERANCE_DEX, Source, Targets, check_batch_size
 from polaris_lab.training.losses import mean_square
 from polaris_lab.training.records import EpochRecord, best_record, is_finished
+from polaris_lab.training.samples import main_output
 from polaris_lab.training.schedules import learning_rate
 from polaris_lab.training.settings import TrainingConfig
 from polaris_lab.training.state import DivergedError, TrainingState
@@ -148,7 +149,7 @@ def fit_generative(
     Raises
     ------
     ValueError
-        If the model is not generative, has several outputs, the configuration names a loss, or the batch is larger than
+        If the model is not generative, the configuration names a loss, or the batch is larger than
         the training set.
     DivergedError
         If the loss or the gradient is not finite; the model has not taken that step.
@@ -184,11 +185,6 @@ def fit_generative(
 def check_generative(model: BlueprintModel, config: TrainingConfig) -> None:
     """Refuse a network that draws nothing, and a loss that is not the network's own."""
     model.generative.check_available()
-    if len(model.blueprint.outputs) > 1:
-        raise ValueError(
-            f"blueprint: expected one output of a generative network, got {list(model.blueprint.outputs)}; "
-            "leave extra_outputs out"
-        )
     usual = TrainingConfig()
     for name in PLAIN_ONLY:
         if getattr(config, name) != getattr(usual, name):
@@ -267,7 +263,7 @@ class _Loop:
     def step(
         self,
         inputs: dict[str, Tensor],
-        target: Tensor,
+        target: Targets,
         generator: torch.Generator,
         place: tuple[int, int, np.ndarray],
     ) -> float:
@@ -286,17 +282,23 @@ class _Loop:
         return value
 
     def losses(
-        self, model: BlueprintModel, inputs: dict[str, Tensor], target: Tensor, generator: torch.Generator
+        self, model: BlueprintModel, inputs: dict[str, Tensor], target: Targets, generator: torch.Generator
     ) -> Tensor:
         """Return the loss of each image (N,), in the number format of the configuration."""
         inputs = {name: values.to(self.device) for name, values in inputs.items()}
         low = resolved_precision(self.config.precision, self.device) == "bf16-mixed"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low):
-            return model.training_loss(inputs, target.to(self.device), generator)  # (N,)
+            return model.training_loss(inputs, self.at_hand(target), generator)  # (N,)
+
+    def at_hand(self, target: Targets) -> Targets:
+        """Return the target, or each of several, on the device."""
+        if isinstance(target, Tensor):
+            return target.to(self.device)
+        return {name: values.to(self.device) for name, values in target.items()}
 
     @torch.no_grad()
     def validate(self, epoch: int) -> tuple[float, float, float]:
-        """Return mean loss, and RMS error [dex] and accuracy of the mean of samples, over the validation patches.
+        """Return mean loss, and RMS error [dex] and accuracy of the main output's mean of samples, over the validation patches.
 
         With the averaged weights.
         """
@@ -314,7 +316,7 @@ class _Loop:
             drawn = model.sample(
                 inputs, samples=VALIDATION_SAMPLES, steps=steps, seed=self.config.seed + batch
             )
-            target = target.to(self.device)
+            drawn, target = main_output(model, drawn), main_output(model, self.at_hand(target))
             valid = (~torch.isnan(target)).flatten(1).sum(dim=1)  # (N,)
             mean = drawn.mean(dim=0)
             square += mean_square(mean, target).double().sum().item()

@@ -49,7 +49,7 @@ def predict_with_runs(
     if getattr(models[0], "is_generative", False):
         if len(models) > 1 or symmetries:
             raise ValueError("predictor: expected one generative network without symmetries, got more")
-        found = _sampled(models[0], inputs, samples, seed, on_progress)
+        found = _sampled(models[0], target, inputs, samples, seed, on_progress)
         return dataclasses.replace(found, parameters=parameters)
     if symmetries:
         models = [Symmetric(model) for model in models]
@@ -89,6 +89,7 @@ def _read(
 
 def _sampled(
     model: BlueprintModel,
+    target: str,
     inputs: Mapping[str, Tensor],
     samples: int,
     seed: int,
@@ -98,10 +99,11 @@ def _sampled(
     start = time.process_time()
     with torch.inference_mode():
         drawn = [
-            model.sample(batch, samples=samples, seed=seed + number)[:, :, 0]  # (samples, N, H, W)
+            model.sample(batch, samples=samples, seed=seed + number)
             for number, batch in enumerate(batches(inputs, on_progress))
         ]
-    logs = torch.cat(drawn, dim=1).double().numpy()
+    parts = [part[target] if isinstance(part, dict) else part for part in drawn]  # (samples, N, 1, H, W)
+    logs = torch.cat(parts, dim=1)[:, :, 0].double().numpy()  # (samples, N, H, W)
     seconds = time.process_time() - start
     return Predicted(10 ** logs.mean(axis=0), logs.std(axis=0, ddof=1), samples=10**logs, cpu_seconds=seconds)
 

@@ -352,8 +352,8 @@ class Run:
         samples: int = 8,
         steps: int | None = None,
         seed: int = 0,
-    ) -> np.ndarray:
-        """Draw densities from a generative run: (samples, patches, y, x) [cm^-3], float32.
+    ) -> np.ndarray | dict[str, np.ndarray]:
+        """Draw densities from a generative run: (samples, patches, y, x) [cm^-3], float32; several outputs by name.
 
         `inputs` are in physical units, by name (patches, y, x); the validation patches by default. The rest is as for
         :meth:`polaris_lab.models.build.BlueprintModel.sample`; see :mod:`polaris_lab.training.samples`.

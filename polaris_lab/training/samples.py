@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from polaris_lab.models.generative.protocol import checked_count
+from polaris_lab.quantities import is_logarithmic
 from polaris_lab.training.batches import as_tensor, batch_positions
 from polaris_lab.training.pairs import log_pair
 
@@ -29,7 +30,7 @@ def sample_patches(
     seed: int = 0,
     together: int = 64,
     device: str | torch.device = "cpu",
-) -> np.ndarray:
+) -> np.ndarray | dict[str, np.ndarray]:
     """Draw densities for patches from a generative network.
 
     Parameters
@@ -45,8 +46,9 @@ def sample_patches(
 
     Returns
     -------
-    ndarray, shape (samples, patches, y, x), float32
-        Densities [cm^-3]; NaN where the column density is.
+    ndarray, shape (samples, patches, y, x), float32, or dict of them
+        Densities [cm^-3]; NaN where the column density is. Several outputs, which are drawn together, by name, in the
+        units of :mod:`polaris_lab.quantities`.
 
     Raises
     ------
@@ -64,13 +66,22 @@ def sample_patches(
     numbers = np.arange(len(next(iter(inputs.values()))))
     tensors = {name: as_tensor(values, name, numbers) for name, values in inputs.items()}
     model.to(torch.device(device), memory_format=torch.channels_last)
-    parts = []
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.blueprint.outputs}
     for batch, positions in enumerate(batch_positions(len(numbers), max(1, together // samples))):
         given = {name: values[torch.from_numpy(positions)].to(device) for name, values in tensors.items()}
         own = int(np.random.default_rng([seed, batch]).integers(2**62))
-        drawn = model.sample(given, samples=samples, steps=steps, seed=own)  # (samples, n, 1, y, x)
-        parts.append((10 ** drawn.double()).squeeze(2).float().cpu().numpy())  # (samples, n, y, x)
-    return np.concatenate(parts, axis=1)
+        drawn = model.sample(given, samples=samples, steps=steps, seed=own)
+        by_name = drawn if isinstance(drawn, dict) else {model.blueprint.output: drawn}
+        for name, values in by_name.items():  # (samples, n, 1, y, x)
+            values = 10 ** values.double() if is_logarithmic(name) else values
+            parts[name].append(values.squeeze(2).float().cpu().numpy())  # (samples, n, y, x)
+    found = {name: np.concatenate(values, axis=1) for name, values in parts.items()}
+    return found if model.blueprint.extra_outputs else found[model.blueprint.output]
+
+
+def main_output(model: BlueprintModel, values: Mapping[str, Any] | Any) -> Any:
+    """Return what belongs to the main output of a network, of samples or targets as it gives or takes them."""
+    return values[model.blueprint.output] if isinstance(values, Mapping) else values
 
 
 def sample_run(
@@ -80,7 +91,7 @@ def sample_run(
     samples: int = 8,
     steps: int | None = None,
     seed: int = 0,
-) -> np.ndarray:
+) -> np.ndarray | dict[str, np.ndarray]:
     """Draw densities from a generative run: see :meth:`polaris_lab.training.run.Run.sample`."""
     model = run.model()
     if inputs is None:

@@ -15,6 +15,7 @@ from polaris_lab.training.loop import point_and_target, predictions
 from polaris_lab.training.metrics import scores
 from polaris_lab.training.samples import (
     VALIDATION_SAMPLES,
+    main_output,
     mean_of_samples,
     run_device,
     sample_run,
@@ -37,16 +38,23 @@ def validate_run(run: Run) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         Densities [cm^-3].
     report : dict
         What validation.json holds: ``epoch``, what :func:`compare_with_power_law` returns, ``training_ranges``, and for
-        a generative run ``samples`` (:func:`polaris_lab.training.samples.spread_report`).
+        a generative run ``samples`` (:func:`polaris_lab.training.samples.spread_report`), and ``extra_samples``, the same
+        by name for its other outputs.
     """
     best, names = run.best, {"inputs": run.blueprint.inputs, "target": run.target}
     model, dataset = run.model(), run.dataset()
     more: dict[str, Any] = {}
     if model.is_generative:
-        drawn = sample_run(run, samples=VALIDATION_SAMPLES, seed=run.config.seed)
-        target = dataset.read(run.target, dataset.indices("validation"))
+        every = sample_run(run, samples=VALIDATION_SAMPLES, seed=run.config.seed)
+        drawn, rows = main_output(model, every), dataset.indices("validation")
+        target = dataset.read(run.target, rows)
         predicted = mean_of_samples(drawn)
         more["samples"] = {"steps": model.generative.default_steps, **spread_report(drawn, target)}
+        extra = [name for name in run.blueprint.extra_outputs if is_logarithmic(name)]
+        if extra:
+            more["extra_samples"] = {
+                name: spread_report(every[name], dataset.read(name, rows)) for name in extra
+            }
     else:
         predicted, target = predict_patches(
             model, dataset, "validation", batch_size=run.config.batch_size, device=run_device(run), **names

@@ -1,7 +1,7 @@
 """What every generative block has in common: it learns a distribution of maps, and draws from it.
 
-A generative block is the last of its blueprint. Its inputs are a baseline (log10 of the target, a first guess) and one
-or more images (the condition). It models y = (target - baseline - offset) / scale, whose constants are fitted to the
+A generative block is the last of its blueprint, but for those that take one output each of what it draws. Its inputs are
+a baseline (log10 of the target, a first guess; one for all channels, or one for each) and one or more images (the condition). It models y = (target - baseline - offset) / scale, whose constants are fitted to the
 training pixels: with a baseline and a condition that follow N -> lambda N, so do its samples.
 """
 
@@ -105,7 +105,8 @@ class Generative(nn.Module, abc.ABC):
             )
         extent = 0.0
         for channel in range(self.channels):
-            residual = target[:, channel : channel + 1] - baseline  # (N, 1, H, W)
+            own = channel if baseline.shape[1] == self.channels else 0
+            residual = target[:, [channel]] - baseline[:, [own]]  # (N, 1, H, W)
             offset, scale = mean_and_deviation(residual)
             finite = residual[torch.isfinite(residual)]
             low, high = float(finite.min()), float(finite.max())
@@ -124,7 +125,7 @@ class Generative(nn.Module, abc.ABC):
         Parameters
         ----------
         condition : sequence of Tensor
-            The inputs of the node: the baseline (N, 1, H, W), and one or more images.
+            The inputs of the node: the baseline (N, 1 or C, H, W), and one or more images.
         target : Tensor, shape (N, C, H, W)
             log10; pixels where it or the baseline is NaN have no weight.
         generator : torch.Generator

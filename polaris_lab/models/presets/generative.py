@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from polaris_lab.models.blueprint import Blueprint
+from polaris_lab.models.generative.drawn import SELECT
 from polaris_lab.models.node import Node
+from polaris_lab.models.presets.outputs import checked_outputs
 from polaris_lab.models.presets.parts import check_choices, checked_inputs, ending, front
 from polaris_lab.models.presets.registry import register_preset
+from polaris_lab.quantities import is_logarithmic, quantity_names
 
 TINY = {"layers": 1, "base_filters": 4, "reference_scale": 4.0}
 
@@ -23,6 +26,7 @@ def flow_matching(
     reference_scale: float = 16.0,
     inputs: Sequence[str] = ("column_density",),
     output: str = "mass_weighted_density",
+    outputs: Sequence[str] = (),
 ) -> Blueprint:
     """Return the blueprint of conditional flow matching: samples in 4 to 8 steps. The generative model to take first.
 
@@ -30,7 +34,7 @@ def flow_matching(
     ----------
     layers, base_filters
         The network: see :class:`polaris_lab.models.generative.flow_matching.FlowMatching`.
-    residual, scale_equivariant, reference_scale, inputs, output
+    residual, scale_equivariant, reference_scale, inputs, output, outputs
         As for :func:`polaris_lab.models.presets.unet.unet`: what is learnt is the residual about a power law, from log N
         relative to its local mean, so that N -> lambda N gives lambda n for every sample.
 
@@ -45,9 +49,8 @@ def flow_matching(
         "scale_equivariant": scale_equivariant,
         "reference_scale": reference_scale,
     }
-    return _blueprint(
-        "flow_matching", f"flow matching {base_filters} x {layers}", settings, choices, inputs, output
-    )
+    name = f"flow matching {base_filters} x {layers}"
+    return _blueprint("flow_matching", name, settings, choices, inputs, checked_outputs(output, outputs))
 
 
 @register_preset("diffusion", tiny=TINY)
@@ -62,6 +65,7 @@ def diffusion(
     reference_scale: float = 16.0,
     inputs: Sequence[str] = ("column_density",),
     output: str = "mass_weighted_density",
+    outputs: Sequence[str] = (),
 ) -> Blueprint:
     """Return the blueprint of conditional denoising diffusion, with our small network and normalisation.
 
@@ -69,7 +73,7 @@ def diffusion(
     ----------
     layers, base_filters, network, scheduler
         See :class:`polaris_lab.models.generative.diffusion.Diffusion`.
-    residual, scale_equivariant, reference_scale, inputs, output
+    residual, scale_equivariant, reference_scale, inputs, output, outputs
         As for :func:`flow_matching`.
 
     Examples
@@ -83,7 +87,8 @@ def diffusion(
         "scale_equivariant": scale_equivariant,
         "reference_scale": reference_scale,
     }
-    return _blueprint("diffusion", f"diffusion {base_filters} x {layers}", settings, choices, inputs, output)
+    name = f"diffusion {base_filters} x {layers}"
+    return _blueprint("diffusion", name, settings, choices, inputs, checked_outputs(output, outputs))
 
 
 @register_preset("diffusion_xu", tiny={"layers": 1, "base_filters": 4})
@@ -127,6 +132,10 @@ def diffusion_xu(
     (column_density, *others) = checked_inputs("diffusion_xu", inputs)
     if others:
         raise ValueError(f"diffusion_xu: expected the column density as the only input, got {tuple(inputs)}")
+    if not isinstance(column_density_range, Sequence) or len(column_density_range) != 2:
+        raise TypeError(
+            f"column_density_range: expected two numbers, such as (19.0, 25.0), got {column_density_range!r}"
+        )
     low, high = column_density_range
     settings = {
         "layers": layers,
@@ -161,6 +170,7 @@ def invertible(
     reference_scale: float = 16.0,
     inputs: Sequence[str] = ("column_density",),
     output: str = "mass_weighted_density",
+    outputs: Sequence[str] = (),
 ) -> Blueprint:
     """Return the blueprint of a conditional invertible network: the posterior of every line of sight, in one step.
 
@@ -168,7 +178,7 @@ def invertible(
     ----------
     layers, base_filters, features, couplings, coupling, bins
         See :class:`polaris_lab.models.generative.invertible.Invertible`.
-    residual, scale_equivariant, reference_scale, inputs, output
+    residual, scale_equivariant, reference_scale, inputs, output, outputs
         As for :func:`flow_matching`.
 
     Examples
@@ -189,9 +199,8 @@ def invertible(
         "scale_equivariant": scale_equivariant,
         "reference_scale": reference_scale,
     }
-    return _blueprint(
-        "invertible", f"invertible {base_filters} x {layers}", settings, choices, inputs, output
-    )
+    name = f"invertible {base_filters} x {layers}"
+    return _blueprint("invertible", name, settings, choices, inputs, checked_outputs(output, outputs))
 
 
 def _blueprint(
@@ -200,17 +209,45 @@ def _blueprint(
     settings: dict[str, Any],
     choices: dict[str, Any],
     inputs: Sequence[str],
-    output: str,
+    outputs: tuple[str, ...],
 ) -> Blueprint:
-    """Return the nodes that show the map, the baseline, and the block that draws."""
+    """Return the nodes that show the map, the baselines, and the block that draws; then one node for each of several outputs."""
     check_choices(**choices)
     inputs = checked_inputs(block, inputs)
-    residual, scale_equivariant = choices["residual"], choices["scale_equivariant"]
     nodes, image = front(
-        inputs, scale_equivariant=scale_equivariant, reference_scale=choices["reference_scale"]
+        inputs, scale_equivariant=choices["scale_equivariant"], reference_scale=choices["reference_scale"]
     )
+    baselines = [_baseline(inputs[0], output, image, choices, single=len(outputs) == 1) for output in outputs]
+    nodes += baselines
+    if len(outputs) == 1:
+        feeds = (baselines[0].name, image)
+        last = [Node(outputs[0], block, {"in_channels": len(inputs), **settings}, feeds)]
+    else:
+        settings = {"in_channels": len(inputs), "channels": len(outputs), **settings}
+        nodes.append(Node("baselines", "concatenate", {}, tuple(node.name for node in baselines)))
+        last = [Node("samples", block, settings, ("baselines", image))]
+        last += [
+            Node(output, SELECT, {"first": channel}, ("samples",)) for channel, output in enumerate(outputs)
+        ]
+    return Blueprint(
+        inputs=inputs,
+        nodes=(*nodes, *last),
+        output=outputs[0],
+        name=name,
+        extra_outputs=outputs[1:],
+    )
+
+
+def _baseline(column_density: str, output: str, image: str, choices: dict[str, Any], *, single: bool) -> Node:
+    """Return the node of a first guess of an output; a number of components, no density, does not follow N."""
+    physical = output not in quantity_names() or is_logarithmic(output)
     baseline, _ = ending(
-        inputs[0], output, image, residual=residual, scale_equivariant=scale_equivariant, head="gaussian"
+        column_density,
+        output,
+        image,
+        residual=choices["residual"] and physical,
+        scale_equivariant=choices["scale_equivariant"] and physical,
+        head="gaussian",
+        prefix="" if single else f"{output}_",
     )
-    last = Node(output, block, {"in_channels": len(inputs), **settings}, (baseline.name, image))
-    return Blueprint(inputs=inputs, nodes=(*nodes, baseline, last), output=output, name=name)
+    return baseline
