@@ -140,7 +140,9 @@ def test_node_before_its_input():
 
 
 def test_cycle():
-    with pytest.raises(ValueError, match=r"node 'n': expected inputs out of .*got its own output.*a blueprint has no cycles"):
+    with pytest.raises(
+        ValueError, match=r"node 'n': expected inputs out of .*got its own output.*a blueprint has no cycles"
+    ):
         graph(Node("n", "add", {}, ("column_density", "n")))
 
 
