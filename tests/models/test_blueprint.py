@@ -146,6 +146,21 @@ def test_cycle():
         graph(Node("n", "add", {}, ("column_density", "n")))
 
 
+@pytest.mark.parametrize("layers", ["4", 0])
+def test_a_bad_setting_is_told_with_its_default(layers):
+    with pytest.raises(
+        (TypeError, ValueError), match=r"node 'n'.*layers: expected .*got .*; the default is 4$"
+    ):
+        Node("n", "unet", {"layers": layers}, ("column_density",))
+
+
+def test_json_that_is_no_text():
+    with pytest.raises(
+        TypeError, match="blueprint: expected JSON text, got NoneType; give what to_json returned"
+    ):
+        Blueprint.from_json(None)
+
+
 def test_name_used_twice():
     twice = Node("n", "standardize", {}, ("column_density",))
     with pytest.raises(ValueError, match="node 'n': expected a name of its own, got that of an earlier node"):

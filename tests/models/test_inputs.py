@@ -110,3 +110,14 @@ def test_extra_outputs_are_nodes_of_their_own(extra):
 def test_files_written_before_there_were_extra_outputs_keep_their_fingerprint():
     stored = Blueprint.unet(2, 4).to_dict()
     assert not {"extra_outputs", "optional_inputs"} & set(stored)
+
+
+@pytest.mark.parametrize(
+    ("values", "got"), [(COLUMN.numpy(), "ndarray"), (COLUMN.long(), r"a tensor of torch\.int64")]
+)
+def test_what_is_no_tensor_of_floating_point_numbers_is_refused(values, got):
+    model = build_model(two_outputs())
+    with pytest.raises(
+        TypeError, match=rf"input 'column_density': expected a tensor of floating .*got {got}; give"
+    ):
+        model({"column_density": values})

@@ -196,3 +196,33 @@ def test_samples_that_are_asked_for_are_kept_for_the_errors_of_sums(run, observe
     )
     assert mass.lower < mass.upper
     assert predict_density(run, observed, progress=False).samples is None
+
+
+def test_several_outputs_of_a_map_whatever_the_tiles(observe, tmp_path):
+    """The other outputs are the means of their samples, on the pixels of the map, and do not depend on the tiles."""
+    outputs = ("mass_weighted_density", "max_density")
+    column = np.stack([cloud(32, 32, seed) for seed in range(8)])
+    density = 10 ** (2.5 + 1.3 * (column - 21.5))
+    dataset = PatchDataset.from_arrays(
+        {"column_density": 10**column},
+        {"mass_weighted_density": density, "max_density": 10 * density},
+        pixel_size=0.05 * u.pc,
+        split=["training"] * 6 + ["validation"] * 2,
+        path=tmp_path / "maps.zarr",
+    )
+    config = TrainingConfig(epochs=1, batch_size=6, device="cpu")
+    blueprint = Blueprint.preset("flow_matching", **SETTINGS, outputs=outputs)
+    run = Run.create(tmp_path / "run", blueprint, dataset, config).train(progress=False)
+    run.validate()
+    log_column = cloud(90, 80, 78)
+    log_column[5, 6] = np.nan
+    found = predict_density(run, observe(10**log_column), samples=3, seed=4, progress=False)
+    drawn = sample_map(run.model(), log_column, samples=3, seed=4)
+    for name, values in {
+        "mass_weighted_density": found.density,
+        "max_density": found.extra["max_density"],
+    }.items():
+        np.testing.assert_allclose(values, 10 ** drawn[name].mean(axis=0), rtol=1e-3)
+    tiled = sample_map(run.model(), log_column, samples=3, seed=4, tile=64)
+    for name in outputs:
+        np.testing.assert_allclose(tiled[name], drawn[name], rtol=0, atol=1e-4)
