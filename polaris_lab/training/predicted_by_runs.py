@@ -95,7 +95,10 @@ def _sampled(
     seed: int,
     on_progress: Callable[[int, int], object] | None,
 ) -> Predicted:
-    """Return the mean of log10 over samples, their spread, and the samples themselves."""
+    """Return the mean of log10 over samples, their spread, and the samples themselves.
+
+    A target of which networks see no logarithm is averaged as it is, with its spread in its own unit.
+    """
     start = time.process_time()
     with torch.inference_mode():
         drawn = [
@@ -103,9 +106,12 @@ def _sampled(
             for number, batch in enumerate(batches(inputs, on_progress))
         ]
     parts = [part[target] if isinstance(part, dict) else part for part in drawn]  # (samples, N, 1, H, W)
-    logs = torch.cat(parts, dim=1)[:, :, 0].double().numpy()  # (samples, N, H, W)
+    values = torch.cat(parts, dim=1)[:, :, 0].double().numpy()  # (samples, N, H, W)
     seconds = time.process_time() - start
-    return Predicted(10 ** logs.mean(axis=0), logs.std(axis=0, ddof=1), samples=10**logs, cpu_seconds=seconds)
+    mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
+    if is_logarithmic(target):
+        mean, values = 10**mean, 10**values
+    return Predicted(mean, spread, samples=values, cpu_seconds=seconds)
 
 
 def model_inputs(

@@ -110,3 +110,23 @@ def test_outputs_that_are_not_drawn_are_refused():
         ValueError, match=r"node 'samples': expected each of its 2 channels to be taken by one output"
     ):
         build_model(Blueprint(inputs=whole.inputs, nodes=tuple(lost), output=OUTPUTS[0], name="lost"))
+
+
+def test_a_count_that_is_drawn_is_answered_as_a_count(tmp_path, dataset):
+    column = dataset.read("column_density")
+    counted = PatchDataset.from_arrays(
+        {"column_density": column},
+        {
+            "mass_weighted_density": dataset.read("mass_weighted_density"),
+            "number_of_components": np.full(column.shape, 2.0)
+            + 0.1 * np.random.default_rng(3).normal(size=column.shape),
+        },
+        pixel_size=0.05 * u.pc,
+        split=["training"] * 18 + ["validation"] * 6,
+        path=tmp_path / "counted.zarr",
+    )
+    names = ("mass_weighted_density", "number_of_components")
+    blueprint = Blueprint.preset("flow_matching", **{**SMALL, "outputs": names})
+    config = TrainingConfig(epochs=2, batch_size=4, learning_rate=1e-2, seed=3, device="cpu")
+    counting = Run.create(tmp_path / "run", blueprint, counted, config).train(progress=False)
+    assert np.median(predict(counting, counted, target=names[1]).density) == pytest.approx(2.0, abs=0.5)
