@@ -232,13 +232,14 @@ class PredictionOverlay(Dashboard):
     @param.depends("column_limits", "density_limits", "column_stretch", "density_stretch", watch=True)
     def _show_colours(self) -> None:
         again = False
-        for panel, name in zip(self._maps.panels, ("column", "density"), strict=True):
-            low, high = getattr(self, f"{name}_limits")
-            again |= panel.set_colours(
-                getattr(self, f"{name}_stretch"), 10.0**low, 10.0 ** max(high, low + 0.01)
-            )
-        if again:
-            self._draw()
+        with pn.io.hold():
+            for panel, name in zip(self._maps.panels, ("column", "density"), strict=True):
+                low, high = getattr(self, f"{name}_limits")
+                again |= panel.set_colours(
+                    getattr(self, f"{name}_stretch"), 10.0**low, 10.0 ** max(high, low + 0.01)
+                )
+            if again:
+                self._draw()
         self._done()
 
     @param.depends("uncertainty", "coverage", "outside", "show_tiles", watch=True)

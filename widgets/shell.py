@@ -125,7 +125,8 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     title : str
         What the page is.
     sidebar, main : sequence of Panel objects
-        Parts made of panel-material-ui; string icons on classic Panel buttons would fetch a font from outside.
+        Parts made of panel-material-ui; string icons on classic Panel buttons would fetch a font from outside. A served
+        page shows its main area first: the fields of a side bar cost the browser as much as a picture.
     purpose : str
         One sentence under the title of the main area: what the page is for.
 
@@ -142,11 +143,12 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     pn.config.disconnect_notification = (
         "The server has stopped. Start it again with the same --port: this page comes back by itself."
     )
+    served = pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
     head = _bar()
     head += [pmui.Typography(purpose, variant="body1", sizing_mode="stretch_width")] if purpose else []
     shown = pmui.Page(
         title=title,
-        sidebar=list(sidebar),
+        sidebar=[_filled_later(sidebar)] if served and sidebar else list(sidebar),
         main=[*head, *main],
         sidebar_width=300,
         theme_config={"light": {**THEME, "components": _PARTS}, "dark": {"components": _PARTS}},
@@ -155,7 +157,7 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     )
     with param.edit_constant(shown):
         shown.busy = False  # it would tell the browser of every tick of a timer
-    if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+    if served:
         from bokeh.models import CustomJS
         from panel.io.resources import LOCAL_DIST
 
@@ -190,14 +192,21 @@ def in_turn(layout: Any, first: int) -> list[Any]:
         return [layout]
     later = list(layout[first:])
     layout[:] = list(layout[:first])
-    below = pn.Column(sizing_mode="stretch_width")
+    return [layout, _filled_later(later)]
+
+
+def _filled_later(parts: Sequence[Any]) -> Any:
+    """Return a column whose parts are made and sent when the browser has drawn what came with the page."""
+    import panel as pn
+
+    column = pn.Column(sizing_mode="stretch_width")
     document = pn.state.curdoc
 
     def follow() -> None:
-        document.add_timeout_callback(lambda: below.extend(later), SETTLE_MS)
+        document.add_timeout_callback(lambda: column.extend(parts), SETTLE_MS)
 
     pn.state.onload(follow)
-    return [layout, below]
+    return column
 
 
 class Afterwards:

@@ -50,7 +50,7 @@ SERIAL = """name => {
 
 @pytest.mark.parametrize(("name", "slider"), [("inspector", "B: score"), ("residuals", "Patch")])
 def test_a_slider_is_as_fast_as_the_page_answers(
-    visit, start_shared_server, tmp_path, capsys, room_ms, name, slider
+    visit, start_shared_server, tmp_path, capsys, in_time, name, slider
 ):
     page = visit.page
     run = shutil.copytree(CLASSROOM / "way", tmp_path / "way") / "run"
@@ -79,4 +79,4 @@ def test_a_slider_is_as_fast_as_the_page_answers(
         print(
             f"\n  {name}: idle round trip {here:.0f} ms, slider to picture {there:.0f} ms (medians)", end=""
         )
-    assert there < here + room_ms
+    assert there < in_time(here)

@@ -148,7 +148,7 @@ class SkyPanel:
         )
         self._bar = ColorBar(
             color_mapper=self._mapper, title=shown.label, height=10, background_fill_alpha=0,
-            title_text_font_style="normal",
+            title_text_font_style="normal", ticker=FixedTicker(ticks=[]),
         )  # fmt: skip
         self.figure.add_layout(self._bar, "below")
         self.layers: dict[str, Layer] = {}
@@ -159,6 +159,7 @@ class SkyPanel:
         )  # fmt: skip
         self._pyramid: MapPyramid | None = None
         self._stretch = "log"
+        self._coloured: tuple[str, float, float] | None = None
         self._sent: View | None = None
         self.factor = 1
 
@@ -175,11 +176,12 @@ class SkyPanel:
 
     def set_colours(self, stretch: str, low: float, high: float) -> bool:
         """Colour values [physical] between two limits; return whether the map must be drawn anew."""
+        if (stretch, low, high) == self._coloured:
+            return False
         function, _ = STRETCHES[stretch]
-        ends = float(function(low)), float(function(high))
-        self._mapper.update(low=ends[0], high=ends[1])
-        self._bar.update(**_bar_ticks(function, low, high, log=stretch == "log"))
-        again, self._stretch = stretch != self._stretch, stretch
+        self._mapper.update(low=float(function(low)), high=float(function(high)))
+        _set_ticks(self._bar, function, low, high, log=stretch == "log")
+        again, self._stretch, self._coloured = stretch != self._stretch, stretch, (stretch, low, high)
         if again:
             self._sent = None
         return again
@@ -242,16 +244,16 @@ def _data(pyramid: MapPyramid, view: View, alter: Callable[[Any], Any]) -> tuple
     )
 
 
-def _bar_ticks(function: Callable[[Any], Any], low: float, high: float, *, log: bool) -> dict[str, Any]:
-    """Return the ticks of a colour bar: round values, at the places of the stretch."""
-    from bokeh.models import FixedTicker
-
+def _set_ticks(bar: Any, function: Callable[[Any], Any], low: float, high: float, *, log: bool) -> None:
+    """Give a colour bar ticks at round values, if it has not got them: to change them lays the whole figure out anew."""
     values = log_ticks(low, high, most=6) if log else _round_values(low, high)
     places = [float(function(value)) for value in values]
     words = {
         place: power_of_ten(value) if value else "0" for place, value in zip(places, values, strict=True)
     }
-    return {"ticker": FixedTicker(ticks=places), "major_label_overrides": words}
+    if bar.ticker.ticks != places:
+        bar.ticker.ticks = places
+        bar.major_label_overrides = words
 
 
 def _round_values(low: float, high: float) -> list[float]:
