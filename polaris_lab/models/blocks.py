@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from polaris_lab.models.convolutions import ConvolutionBlock, check_reflection
 from polaris_lab.models.registry import register_block
-from polaris_lab.models.unet import ConvolutionBlock
 
 
 @register_block("convolution")
@@ -35,6 +35,7 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolved image."""
         check_channels("convolution", x, self.convolution.in_channels)
+        check_reflection(x, self.receptive_margin)
         return self.convolution(x)  # (N, out_channels, H, W)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from polaris_lab import config
@@ -63,6 +63,12 @@ class Blueprint:
         object.__setattr__(self, "inputs", checked_names(self.inputs, "inputs of the blueprint"))
         if not self.inputs:
             raise ValueError('blueprint: expected at least one input, got none; such as "column_density"')
+        if len(set(self.inputs)) < len(self.inputs):
+            raise ValueError(
+                f"blueprint: expected inputs that differ, got {list(self.inputs)}; name each once, nodes may share it"
+            )
+        if isinstance(self.nodes, str) or not isinstance(self.nodes, Iterable):
+            raise TypeError(f"blueprint: expected nodes as a tuple of Node, got {self.nodes!r}")
         object.__setattr__(self, "nodes", tuple(self.nodes))
         for node in self.nodes:
             if not isinstance(node, Node):
@@ -222,8 +228,15 @@ class Blueprint:
             data = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(
-                f"blueprint: expected JSON, got a fault in line {error.lineno}: {error.msg}"
+                f"blueprint: expected JSON, got a fault in line {error.lineno}: {error.msg}; give what to_json returned"
             ) from error
+        except (RecursionError, UnicodeDecodeError) as error:
+            kind = (
+                "bytes that are no text"
+                if isinstance(error, UnicodeDecodeError)
+                else "brackets too deep to be one"
+            )
+            raise ValueError(f"blueprint: expected JSON, got {kind}; give what to_json returned") from error
         return cls.from_dict(data)
 
     def to_python(self) -> str:
@@ -283,7 +296,7 @@ def _check_wiring(blueprint: Blueprint) -> None:
 
 
 def _check_dangling(blueprint: Blueprint) -> None:
-    """Refuse nodes on which no output depends: a slip in the wiring, or work for nothing."""
+    """Refuse nodes and inputs on which no output depends: a slip in the wiring, or work for nothing."""
     needed = set(blueprint.outputs)
     for node in reversed(blueprint.nodes):
         if node.name not in needed:
@@ -292,6 +305,12 @@ def _check_dangling(blueprint: Blueprint) -> None:
                 f"{list(blueprint.outputs)} depends on it; name it as an input of another node, or leave it out"
             )
         needed.update(node.inputs)
+    for name in blueprint.inputs:
+        if name not in needed:
+            raise ValueError(
+                f"input {name!r}: expected a node that takes it, got none of {[n.name for n in blueprint.nodes]}; name it "
+                "among the inputs of a node, or leave it out: data would be asked for that change nothing"
+            )
 
 
 def _check_optional_inputs(blueprint: Blueprint) -> None:

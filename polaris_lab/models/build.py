@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -167,10 +167,13 @@ class BlueprintModel(nn.Module):
     def condition(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what feeds the generative block: its baseline (N, 1 or C, H, W) and the images that it looks at."""
         values = checked_values(self.blueprint, inputs, self.channels)
-        last = self.blueprint.node(self.blueprint.output if self.drawn is None else self.drawn.node)
-        for node in self.blueprint.nodes[: self.blueprint.nodes.index(last)]:
-            values[node.name] = self.nodes[node.name](*(values[name] for name in node.inputs))
-        return [values[name] for name in last.inputs]
+        last = self.blueprint.output if self.drawn is None else self.drawn.node
+        for node in self.blueprint.nodes:
+            arguments = [values[name] for name in node.inputs]
+            if node.name == last:
+                break
+            values[node.name] = self.nodes[node.name](*arguments)
+        return arguments
 
     def training_loss(
         self, inputs: Mapping[str, Tensor], target: Tensor | Mapping[str, Tensor], generator: torch.Generator
@@ -315,6 +318,10 @@ def check_shapes(
     >>> check_shapes(Blueprint.unet(layers=2, base_filters=4), (32, 48))["correction"]
     (1, 32, 48)
     """
+    if not isinstance(size, Sequence) or isinstance(size, str) or not all(_is_side(side) for side in size):
+        raise ValueError(
+            f"size: expected whole numbers of pixels such as (64, 64), height and width, got {size!r}"
+        )
     with torch.device("meta"):
         model = BlueprintModel(blueprint)
         values = placeholders(blueprint, model.channels, size)
@@ -333,6 +340,10 @@ def check_shapes(
                 f"node {output!r}: expected {what} of the size of the input, {expected}, got {shapes[output]}"
             )
     return shapes
+
+
+def _is_side(side: object) -> bool:
+    return isinstance(side, int) and not isinstance(side, bool) and side > 0
 
 
 def parameter_count(blueprint: Blueprint) -> int:

@@ -12,6 +12,9 @@ from polaris_lab.models.fitting import FittedBlock, mean_and_deviation
 from polaris_lab.models.registry import register_block
 from polaris_lab.models.unet import ConvolutionBlock
 
+SMALLEST = 2
+"""Side of the surroundings, at least [pixels]: with one pixel there is nothing around anything."""
+
 
 @register_block("context_contrast")
 class ContextContrast(FittedBlock):
@@ -84,7 +87,14 @@ class ContextEncoder(nn.Module):
         self.last = nn.Linear(widths[-1], out_channels)
 
     def forward(self, *maps: Tensor) -> Tensor:
-        """Return the condition (N, out_channels, 1, 1); what is NaN counts as 0."""
+        """Return the condition (N, out_channels, 1, 1) of maps of equal size; what is NaN counts as 0."""
+        sizes = [tuple(x.shape[-2:]) for x in maps]
+        if len(set(sizes)) > 1 or min(sizes[0]) < SMALLEST:
+            got = " and ".join(f"{height} x {width}" for height, width in dict.fromkeys(sizes))
+            raise ValueError(
+                f"context_encoder needs surroundings and a mask of one size, at least {SMALLEST} x {SMALLEST} pixels, got "
+                f"{got}; a dataset gives both of the size of its patches (quantities context_column_density and context_mask)"
+            )
         x = torch.cat(maps, dim=1)  # (N, in_channels, H, W)
         if x.shape[1] != self.image_channels:
             raise ValueError(

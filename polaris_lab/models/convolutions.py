@@ -27,7 +27,7 @@ def reflected_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
     Parameters
     ----------
     x : Tensor, shape (N, C, ...)
-        One, two or three dimensions of more than half a kernel each.
+        One, two or three dimensions of more than half a kernel each, else ValueError.
     weight : Tensor, shape (C', C, k, ...)
         The kernel.
     bias : Tensor, shape (C',), or None
@@ -47,7 +47,17 @@ def reflected_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
     return _CONVOLVE[x.ndim - 2](_reflected(x, weight.shape[-1]), weight, bias)  # (N, C', ...)
 
 
+def check_reflection(x: Tensor, margin: int) -> None:
+    """Raise ValueError unless every side of an image is longer than the margin by which reflection continues it."""
+    if min(x.shape[2:]) <= margin:
+        raise ValueError(
+            f"expected an image of at least {margin + 1} pixels a side, which reflection continues by {margin}, got "
+            f"{' x '.join(map(str, x.shape[2:]))}; give a larger one, or set a smaller kernel"
+        )
+
+
 def _reflected(x: Tensor, kernel_size: int) -> Tensor:
+    check_reflection(x, kernel_size // 2)
     return functional.pad(
         x, (kernel_size // 2,) * (2 * (x.ndim - 2)), mode="reflect"
     )  # (N, C, H + k - 1, ...)

@@ -69,6 +69,12 @@ def checked_values(
                 f"model: expected the inputs {list(blueprint.inputs)}, got {sorted(inputs)}; {name!r} is missing"
             )
     first = next(x for name, x in values.items() if shape_of(name) != "scalar")
+    for name, x in values.items():
+        if len(x) != len(first):
+            raise ValueError(
+                f"input {name!r}: expected as many images as there are maps, {len(first)}, got {len(x)}; repeat what is the "
+                "same for all of them with expand"
+            )
     for name in blueprint.inputs:
         if name not in values:
             side = (1,) * (first.ndim - 2) if shape_of(name) == "scalar" else first.shape[2:]

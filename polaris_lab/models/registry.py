@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -96,7 +97,7 @@ def block_class(name: str, *, where: str = "block") -> type[nn.Module]:
     ValueError
         If there is none ("did you mean").
     """
-    if name not in _BLOCKS:
+    if not isinstance(name, str) or name not in _BLOCKS:
         raise ValueError(
             f"{where}: unknown block {name!r}: {config.did_you_mean(name, block_names())}. "
             "A block of your own must be registered (register_block) before it is named"
@@ -117,10 +118,22 @@ def block_settings(name: str, settings: Mapping[str, Any], *, where: str | None 
     where = where or name
     kind = _settings_dataclass(name, block_class(name, where=where))
     try:
-        return config.to_dict(config.from_dict(kind, settings, where=where))
+        values = config.from_dict(kind, settings, where=where)
+        _check_finite(dataclasses.asdict(values), where)
+        return config.to_dict(values)
     except TypeError as error:
         key = str(error).removeprefix(f"{where}.").partition(":")[0].partition("[")[0]
         raise TypeError(f"{error}{default_in_words(name, key)}") from error
+
+
+def _check_finite(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse numbers that JSON has no words for."""
+    for key, value in settings.items():
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(
+                    f"{where}.{key}: expected finite numbers, got {value!r}; JSON holds no others"
+                )
 
 
 def default_in_words(name: str, key: str) -> str:

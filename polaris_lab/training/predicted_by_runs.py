@@ -148,7 +148,7 @@ def batches(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield the inputs in parts, and tell how many patches are done when the next part is asked for."""
     first = next(iter(inputs.values()))
-    count = max(1, BATCH_PIXELS // (first.shape[-2] * first.shape[-1]))
+    count = max(1, BATCH_PIXELS // max(values.shape[-2] * values.shape[-1] for values in inputs.values()))
     for start in range(0, len(first), count):
         yield {name: values[start : start + count] for name, values in inputs.items()}
         if on_progress is not None:

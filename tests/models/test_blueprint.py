@@ -10,7 +10,7 @@ import pickle
 import pytest
 
 from polaris_lab import config
-from polaris_lab.models import Blueprint, Node
+from polaris_lab.models import Blueprint, Node, check_shapes
 
 UNET = {"layers": 2, "base_filters": 4}
 
@@ -239,3 +239,78 @@ def test_a_name_of_pytorch_itself(name):
 def test_an_unknown_preset():
     with pytest.raises(ValueError, match="preset: unknown name 'u_net': did you mean 'unet'"):
         Blueprint.preset("u_net")
+
+
+def law(*inputs: str) -> Blueprint:
+    return Blueprint(inputs, (Node("n", "power_law", {}, ("column_density",)),), "n")
+
+
+def test_an_input_that_nothing_takes():
+    """Data would be asked for that change nothing."""
+    with pytest.raises(
+        ValueError, match=r"input 'temperature': expected a node that takes it, got none of \['n'\]; name it"
+    ):
+        law("column_density", "temperature")
+    values = law("column_density").to_dict()
+    with pytest.raises(ValueError, match="input 'depth': expected a node that takes it"):
+        Blueprint.from_dict({**values, "inputs": ["column_density", "depth"]})
+
+
+def test_an_input_named_twice():
+    with pytest.raises(ValueError, match=r"expected inputs that differ, got \['column_density', 'column"):
+        law("column_density", "column_density")
+
+
+@pytest.mark.parametrize("nodes", [None, "n", 3])
+def test_nodes_that_are_no_sequence(nodes):
+    with pytest.raises(TypeError, match="blueprint: expected nodes as a tuple of Node, got"):
+        Blueprint(("column_density",), nodes, "n")
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("[" * 100_000, "brackets too deep"),
+        (b"\x80\x81", "bytes that are no text"),
+        ('{"schema": 1', "a fault in line 1"),
+    ],
+)
+def test_json_that_is_none(text, got):
+    with pytest.raises(ValueError, match=f"blueprint: expected JSON, got {got}.*; give what to_json returned"):
+        Blueprint.from_json(text)
+
+
+@pytest.mark.parametrize("block", [["unet"], {}, 3, None])
+def test_a_block_that_is_no_name(block):
+    with pytest.raises(ValueError, match="node 'n': unknown block"):
+        Node("n", block, {}, ("column_density",))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_json_does_not_hold(value):
+    with pytest.raises(ValueError, match=r"node 'n'\.scale: expected finite numbers, got (nan|inf); JSON"):
+        Node("n", "local_contrast", {"scale": value}, ("column_density",))
+
+
+def test_more_weights_than_can_be_counted():
+    with pytest.raises(ValueError, match="node 'n': .*overflow"):
+        Node("n", "unet", {"base_filters": 10**9}, ("column_density",))
+
+
+@pytest.mark.parametrize("size", [(0, 5), 64, "64", (64.0, 64), (True, 3)])
+def test_a_size_that_is_none(size):
+    with pytest.raises(ValueError, match=r"size: expected whole numbers of pixels such as \(64, 64\)"):
+        check_shapes(Blueprint.unet(2, 4), size)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"inputs": 3}, TypeError, "unet: expected inputs such as .* got 3"),
+        ({"inputs": ("column_density",) * 2}, ValueError, "unet: expected inputs that differ"),
+        ({"outputs": ("max_density",) * 2}, ValueError, "outputs: expected names that differ"),
+    ],
+)
+def test_names_of_a_preset_that_are_none(settings, error, message):
+    with pytest.raises(error, match=message):
+        Blueprint.unet(2, 4, **settings)

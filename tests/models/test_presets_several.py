@@ -201,6 +201,36 @@ def test_training_with_missing_lines(log_maps, log_target):
     assert 0.7 * scatter < unseen < 1.3 * scatter  # and knows that without it this scatter is left
 
 
+@pytest.mark.parametrize(
+    ("context", "mask", "got"),
+    [((1, 1), (1, 1), "1 x 1"), ((1, 8), (1, 8), "1 x 8"), ((8, 8), (9, 9), "8 x 8 and 9 x 9")],
+)
+def test_surroundings_that_are_none(context, mask, got):
+    """One pixel has no surroundings; a mask of another size does not say where the patch lies."""
+    model = build_model(Blueprint.preset("context_unet", layers=2, base_filters=4)).eval()
+    inputs = {
+        "column_density": torch.full((1, 1, 16, 16), 21.5),
+        "context_column_density": torch.full((1, 1, *context), 21.5),
+        "context_mask": torch.zeros(1, 1, *mask),
+    }
+    with pytest.raises(
+        ValueError, match=f"node 'context': context_encoder needs .* at least 2 x 2 pixels, got {got}; a data"
+    ):
+        model(inputs)
+    smallest = {name: values[..., :2, :2] for name, values in inputs.items()} | {
+        "column_density": inputs["column_density"]
+    }
+    if min(context) > 1:
+        assert torch.isfinite(model(smallest)).all()
+
+
+def test_inputs_of_another_number_of_images(log_maps):
+    model = build_model(Blueprint.preset("context_unet", layers=2, base_filters=4))
+    for name, values in (("pixel_size", torch.zeros(2, 1, 1, 1)), ("context_mask", torch.zeros(1, 1, 8, 8))):
+        with pytest.raises(ValueError, match=f"input '{name}': expected as many images .* 6, got {len(values)}"):
+            model({"column_density": log_maps, name: values})
+
+
 def test_bad_input():
     for match, name, settings in [
         ("unknown input 'temprature'.*temperature", "multi_input", {"inputs": ("column_density", "temprature")}),

@@ -57,7 +57,7 @@ def dataset(tmp_path_factory):
         patch_size=12,
         validation_fraction=0.3,
         quantities=("column_density", "mass_weighted_density", "max_density", "density_cube", "ppv_cube", *LINE,
-                    "number_of_components", *EXTRAS),
+                    "number_of_components", "aviator_density", "constrained_diffusion_density", *EXTRAS),
         emission=EmissionConfig(velocity_min_km_s=-2.4, velocity_max_km_s=2.4, channel_width_km_s=0.3, channel="average"),
         learned=("number_of_components",),
         context_width=2,
@@ -105,17 +105,14 @@ def test_context_from_clouds(dataset, tmp_path):
     )
 
 
-def test_a_map_is_enough(dataset, tmp_path):
+def test_a_map_is_enough(dataset, observation, tmp_path):
     """A network of optional inputs predicts from a map alone; it is told the pixel size, the rest is unknown."""
     run = trained(tmp_path / "run", dataset, "context_unet")
     run.validate()
-    column = 10 ** (21.5 + 0.3 * ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(40, 44)), 2))
-    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 60.0, "CRVAL2": 10.0, "CRPIX1": 1.0,
-              "CRPIX2": 1.0, "CDELT1": -0.05 / 140 * 180 / np.pi, "CDELT2": 0.05 / 140 * 180 / np.pi}  # fmt: skip
-    observation = Observation(column, wcs=WCS(header), distance=140 * u.pc, species="H")
     prediction = predict_density(run, observation)
     assert np.isfinite(prediction.density).all()
     size = torch.full((1, 1, 1, 1), np.log10(0.05))
+    column = observation.column_density
     given = {"column_density": torch.from_numpy(np.log10(column)).float()[None, None], "pixel_size": size}
     model = run.model().eval()
     with torch.no_grad():
@@ -224,11 +221,78 @@ def test_maps_without_a_line_in_the_same_dataset(tmp_path):
         assert torch.isfinite(run.model()({"column_density": torch.full((1, 1, 16, 16), 21.7)})).all()
 
 
-def test_input_dropout_reaches_the_network(dataset, tmp_path):
-    if "input_dropout" not in {field.name for field in dataclasses.fields(TrainingConfig)}:
-        pytest.skip("training cannot drop inputs yet")
-    config = dataclasses.replace(TRAINING, input_dropout=0.5)
-    trained(tmp_path / "run", dataset, "multi_input", config, inputs=("column_density", *LINE))
+FORMS = {
+    "cube as moments": {"inputs": ("ppv_cube",), "line": "moments"},
+    "cube as its integral": {"inputs": ("ppv_cube",), "line": "integrated"},
+    "cube by a learned projection": {"inputs": ("ppv_cube",), "line": "projection"},
+    "cube by an encoder of spectra": {"inputs": ("ppv_cube",), "line": "spectra"},
+    "maps of the line": {"inputs": LINE},
+    "temperature": {"inputs": ("temperature",)},
+    "position": {"inputs": ("position",)},
+    "components of the line": {"inputs": ("number_of_components",)},
+    "estimators": {"inputs": ("aviator_density", "constrained_diffusion_density")},
+    "surroundings": {"inputs": ("context_column_density", "context_mask")},
+    "size and depth": {"inputs": ("pixel_size", "depth")},
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_one_network_serves_maps_with_and_without(form, dataset, counted, bare, observation, tmp_path):
+    """Trained with its input dropped now and then; predicts patches with it and without it, and a map that has none."""
+    given = FORMS[form]
+    dataset = counted if form == "components of the line" else dataset
+    settings = {**given, "inputs": ("column_density", *given["inputs"])}
+    if "line" in given:
+        settings |= {"velocity_channels": 17, "channel_width": 0.3, "line_features": 4}
+    config = dataclasses.replace(TRAINING, input_dropout=0.5, learning_rate=1e-2)
+    run = trained(tmp_path / "run", dataset, "multi_input", config, **settings)
+    with_it, without = predict(run, dataset).density, predict(run, bare).density
+    truth = dataset.read("mass_weighted_density", dataset.indices("validation"))
+    for density in (with_it, without):
+        assert np.sqrt(np.mean(np.log10(density / truth) ** 2)) < 0.5
+    assert np.abs(np.log10(with_it / without)).max() > 1e-5  # the network looks at it
+    run.validate()
+    prediction = predict_density(run, observation)
+    assert np.isfinite(prediction.density).all()
+    told = {
+        "pixel_size",
+        "aviator_density",
+        "constrained_diffusion_density",
+    }  # what every map has, or is made of it
+    for name in set(given["inputs"]) - told:
+        assert any(f"without {name}" in note or f", {name}" in note for note in prediction.notes), name
+
+
+@pytest.fixture(scope="module")
+def counted(dataset):
+    """The same patches with the number of components as an input, which is a target in the other."""
+    return PatchDataset.from_arrays(
+        {name: dataset.read(name) for name in ("column_density", "number_of_components")},
+        {"mass_weighted_density": dataset.read("mass_weighted_density")},
+        pixel_size=0.05 * u.pc,
+        split=list(dataset.table["split"]),
+    )
+
+
+@pytest.fixture(scope="module")
+def bare(dataset):
+    """The patches of validation with their column density alone."""
+    rows = dataset.indices("validation")
+    return PatchDataset.from_arrays(
+        {"column_density": dataset.read("column_density", rows)},
+        {"mass_weighted_density": dataset.read("mass_weighted_density", rows)},
+        pixel_size=0.05 * u.pc,
+        split=["validation"] * len(rows),
+    )
+
+
+@pytest.fixture(scope="module")
+def observation():
+    """A map of the pixels of the training set, with nothing beside it."""
+    column = 10 ** (21.5 + 0.3 * ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(40, 44)), 2))
+    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 60.0, "CRVAL2": 10.0, "CRPIX1": 1.0,
+              "CRPIX2": 1.0, "CDELT1": -0.05 / 140 * 180 / np.pi, "CDELT2": 0.05 / 140 * 180 / np.pi}  # fmt: skip
+    return Observation(column, wcs=WCS(header), distance=140 * u.pc, species="H")
 
 
 def test_a_dataset_that_lacks_a_channel(dataset, images_without_lines, tmp_path):

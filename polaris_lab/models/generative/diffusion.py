@@ -48,6 +48,8 @@ class Diffusion(Generative):
     standardize : {"deviation", "range"}
         See :class:`polaris_lab.models.generative.protocol.Generative`. Xu et al. learn y = 2 u - 1, u the density
         brought to 0..1 in the logarithm: "range", about a baseline that is constant.
+    above : tuple of int
+        See :class:`polaris_lab.models.generative.protocol.Generative`.
 
     References
     ----------
@@ -69,8 +71,9 @@ class Diffusion(Generative):
         beta_start: float = 1e-4,
         beta_end: float = 0.02,
         standardize: str = "deviation",
+        above: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(channels, standardize)
+        super().__init__(channels, standardize, above)
         if in_channels < 1:
             raise ValueError(f"in_channels: expected a whole number of at least 1, got {in_channels}")
         if network not in NETWORKS:

@@ -28,6 +28,8 @@ class FlowMatching(Generative):
         The network: see :class:`polaris_lab.models.generative.time_unet.TimeUNet`.
     standardize : {"deviation", "range"}
         See :class:`polaris_lab.models.generative.protocol.Generative`.
+    above : tuple of int
+        As there.
 
     References
     ----------
@@ -41,8 +43,9 @@ class FlowMatching(Generative):
         layers: int = 3,
         base_filters: int = 16,
         standardize: str = "deviation",
+        above: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(channels, standardize)
+        super().__init__(channels, standardize, above)
         if in_channels < 1:
             raise ValueError(f"in_channels: expected a whole number of at least 1, got {in_channels}")
         self.network = TimeUNet(in_channels + channels, channels, layers, base_filters)

@@ -43,6 +43,8 @@ class Invertible(Generative):
         Of a spline.
     standardize : {"deviation", "range"}
         See :class:`polaris_lab.models.generative.protocol.Generative`.
+    above : tuple of int
+        As there.
 
     References
     ----------
@@ -63,8 +65,9 @@ class Invertible(Generative):
         coupling: str = "spline",
         bins: int = 8,
         standardize: str = "deviation",
+        above: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(channels, standardize)
+        super().__init__(channels, standardize, above)
         for name, value in (("features", features), ("couplings", couplings)):
             if value < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {value}")

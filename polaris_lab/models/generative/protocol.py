@@ -1,8 +1,10 @@
 """What every generative block has in common: it learns a distribution of maps, and draws from it.
 
 A generative block is the last of its blueprint, but for those that take one output each of what it draws. Its inputs are
-a baseline (log10 of the target, a first guess; one for all channels, or one for each) and one or more images (the condition). It models y = (target - baseline - offset) / scale, whose constants are fitted to the
-training pixels: with a baseline and a condition that follow N -> lambda N, so do its samples.
+a baseline (log10 of the target, a first guess; one for all channels, or one for each) and one or more images (the
+condition). It models y = (target - baseline - offset) / scale, whose constants are fitted to the training pixels: with a
+baseline and a condition that follow N -> lambda N, so do its samples. Where a channel cannot lie below another, target
+and baseline are first made free numbers (:mod:`polaris_lab.models.generative.ordered`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from polaris_lab.config import did_you_mean
 from polaris_lab.models.fitting import mean_and_deviation
+from polaris_lab.models.generative.ordered import check_order, check_targets_rise, from_free, to_free
 
 Field = Callable[[Tensor, float], Tensor]
 """The network with its condition in place: from a map (N, C, H, W) and a time in 0..1 to an answer of the same shape."""
@@ -33,6 +36,9 @@ class Generative(nn.Module, abc.ABC):
     standardize : {"deviation", "range"}
         What is learnt is the residual about the baseline, for each channel in units of its standard deviation; or of
         its range over the training pixels, so that it lies in -1..1 (Xu et al. 2023).
+    above : tuple of int
+        For each channel the number of an earlier one that it is not below in any sample, as n_max is not below <n>_M;
+        -1 for none. () if there is no order.
 
     Attributes
     ----------
@@ -55,7 +61,9 @@ class Generative(nn.Module, abc.ABC):
     scale: Tensor
     extent: Tensor
 
-    def __init__(self, channels: int = 1, standardize: str = "deviation") -> None:
+    def __init__(
+        self, channels: int = 1, standardize: str = "deviation", above: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
         if channels < 1:
             raise ValueError(f"channels: expected a whole number of at least 1, got {channels}")
@@ -64,6 +72,7 @@ class Generative(nn.Module, abc.ABC):
                 f"standardize: unknown name {standardize!r}: {did_you_mean(standardize, STANDARDIZE)}"
             )
         self.channels, self.standardize = channels, standardize
+        self.above = check_order(above, channels)
         self.register_buffer("offset", torch.zeros(channels))
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("extent", torch.tensor(1.0))
@@ -103,10 +112,15 @@ class Generative(nn.Module, abc.ABC):
             raise ValueError(
                 f"expected a target of {self.channels} channels, got {target.shape[1]}; set channels={target.shape[1]}"
             )
+        check_targets_rise(target, self.above)
         extent = 0.0
+        free, guess = (
+            to_free(target, self.above),
+            self._free_baseline(baseline),
+        )  # (N, C, H, W), (N, 1 or C, H, W)
         for channel in range(self.channels):
-            own = channel if baseline.shape[1] == self.channels else 0
-            residual = target[:, [channel]] - baseline[:, [own]]  # (N, 1, H, W)
+            own = channel if guess.shape[1] == self.channels else 0
+            residual = free[:, [channel]] - guess[:, [own]]  # (N, 1, H, W)
             offset, scale = mean_and_deviation(residual)
             finite = residual[torch.isfinite(residual)]
             low, high = float(finite.min()), float(finite.max())
@@ -132,7 +146,8 @@ class Generative(nn.Module, abc.ABC):
             On the CPU, whatever the device of the maps: noise and times come from it.
         """
         baseline, *images = condition
-        y = (target - baseline - self.offset[:, None, None]) / self.scale[:, None, None]  # (N, C, H, W)
+        residual = to_free(target, self.above) - self._free_baseline(baseline)  # (N, C, H, W)
+        y = (residual - self.offset[:, None, None]) / self.scale[:, None, None]  # (N, C, H, W)
         valid = torch.isfinite(y).all(dim=1, keepdim=True)  # (N, 1, H, W)
         loss = self.loss(torch.where(valid, y, 0.0), self.picture(images), generator)  # (N, C or 1, H, W)
         loss = torch.where(valid, loss, 0.0).float().mean(dim=1)  # (N, H, W)
@@ -174,7 +189,15 @@ class Generative(nn.Module, abc.ABC):
 
     def restore(self, y: Tensor, baseline: Tensor) -> Tensor:
         """Return log10 of the target for its standardised residual."""
-        return baseline + self.offset[:, None, None] + self.scale[:, None, None] * y  # (..., C, H, W)
+        shift = self.offset[:, None, None] + self.scale[:, None, None] * y  # (..., C, H, W)
+        return from_free(self._free_baseline(baseline) + shift, self.above)  # (..., C, H, W)
+
+    def _free_baseline(self, baseline: Tensor) -> Tensor:
+        """Return a baseline (..., 1 or C, H, W) in the free numbers of the channels, all of them where there is an order."""
+        if not self.above:
+            return baseline
+        shape = (*baseline.shape[:-3], self.channels, *baseline.shape[-2:])
+        return to_free(baseline.expand(shape), self.above)  # (..., C, H, W)
 
     def checked_steps(self, steps: int | None) -> int:
         """Return the number of steps; refuse what is no whole number of at least 1."""

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from polaris_lab.config import did_you_mean
 from polaris_lab.models.blocks import check_channels
+from polaris_lab.models.convolutions import check_reflection
 from polaris_lab.models.kan.basis import Basis
 from polaris_lab.models.registry import register_block
 
@@ -63,6 +64,7 @@ class FullKAN(nn.Module):
         """Return the sums of the curves (N, out_channels, H, W)."""
         x = self.normalization(x)  # (N, in_channels, H, W)
         if self.padding[0]:
+            check_reflection(x, self.padding[0])
             x = functional.pad(x, self.padding, mode="reflect")  # (N, in_channels, H + k - 1, W + k - 1)
         return self.convolution(self.basis(x))  # (N, out_channels, H, W)
 
@@ -103,6 +105,7 @@ class BottleneckKAN(nn.Module):
         curves = self.basis.curves(self.normalization(self.down(x)))  # (N, inner G, H, W)
         x = functional.silu(x).add_(self.up(curves))  # (N, in_channels, H, W)
         if self.padding[0]:
+            check_reflection(x, self.padding[0])
             x = functional.pad(x, self.padding, mode="reflect")  # (N, in_channels, H + k - 1, W + k - 1)
         return self.convolution(x)  # (N, out_channels, H, W)
 

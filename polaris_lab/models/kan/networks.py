@@ -28,7 +28,7 @@ class PixelKAN(nn.Module):
     in_channels, out_channels : int
         Channels of the input and of the output.
     widths : tuple of int
-        Channels of the layers between.
+        Channels of the layers between, one or more.
     basis : {"radial", "spline"}
         See :class:`polaris_lab.models.kan.KANConv`.
     grid_size : int
@@ -52,6 +52,10 @@ class PixelKAN(nn.Module):
         grid_size: int = 4,
     ) -> None:
         super().__init__()
+        if not widths:
+            raise ValueError(
+                "widths: expected the channels of at least one layer between input and output, got (); such as (10, 10, 10)"
+            )
         channels = (in_channels, *widths, out_channels)
         if min(channels) < 1:
             raise ValueError(

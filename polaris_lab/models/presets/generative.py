@@ -7,6 +7,7 @@ from typing import Any
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.generative.drawn import SELECT
+from polaris_lab.models.generative.ordered import rising
 from polaris_lab.models.node import Node
 from polaris_lab.models.presets.outputs import checked_outputs
 from polaris_lab.models.presets.parts import check_choices, checked_inputs, ending, front
@@ -36,7 +37,8 @@ def flow_matching(
         The network: see :class:`polaris_lab.models.generative.flow_matching.FlowMatching`.
     residual, scale_equivariant, reference_scale, inputs, output, outputs
         As for :func:`polaris_lab.models.presets.unet.unet`: what is learnt is the residual about a power law, from log N
-        relative to its local mean, so that N -> lambda N gives lambda n for every sample.
+        relative to its local mean, so that N -> lambda N gives lambda n for every sample. Several outputs are drawn
+        together; in every sample <n>_V <= <n>_M <= n_max, of those that are among them.
 
     Examples
     --------
@@ -217,17 +219,18 @@ def _blueprint(
     nodes, image = front(
         inputs, scale_equivariant=choices["scale_equivariant"], reference_scale=choices["reference_scale"]
     )
-    baselines = [_baseline(inputs[0], output, image, choices, single=len(outputs) == 1) for output in outputs]
+    drawn, above = rising(outputs)  # in the order of the channels
+    baselines = [_baseline(inputs[0], output, image, choices, single=len(outputs) == 1) for output in drawn]
     nodes += baselines
     if len(outputs) == 1:
         feeds = (baselines[0].name, image)
         last = [Node(outputs[0], block, {"in_channels": len(inputs), **settings}, feeds)]
     else:
-        settings = {"in_channels": len(inputs), "channels": len(outputs), **settings}
+        settings = {"in_channels": len(inputs), "channels": len(outputs), **settings, "above": above}
         nodes.append(Node("baselines", "concatenate", {}, tuple(node.name for node in baselines)))
         last = [Node("samples", block, settings, ("baselines", image))]
         last += [
-            Node(output, SELECT, {"first": channel}, ("samples",)) for channel, output in enumerate(outputs)
+            Node(output, SELECT, {"first": channel}, ("samples",)) for channel, output in enumerate(drawn)
         ]
     return Blueprint(
         inputs=inputs,

@@ -268,6 +268,10 @@ def just_kan(
     for argument, value in {"layers": layers, "base_filters": base_filters}.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError(f"{argument}: expected a whole number from 1 up, got {value!r}")
+    if isinstance(widths, Sequence) and not widths:
+        raise ValueError(
+            f"widths: expected whole numbers, at least one, such as (10, 10, 10), got {widths!r}"
+        )
     if layers is not None or base_filters is not None:
         widths = (base_filters or widths[0],) * (layers or len(widths))
     nodes, image = front(inputs, scale_equivariant=scale_equivariant, reference_scale=reference_scale)

@@ -30,6 +30,8 @@ def checked_outputs(output: str, outputs: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(
             f"outputs: expected the first to be output={output!r}, got {list(outputs)}; leave one of the two out"
         )
+    if len(set(outputs)) < len(outputs):
+        raise ValueError(f"outputs: expected names that differ, got {list(outputs)}; name each once")
     return tuple(outputs)
 
 

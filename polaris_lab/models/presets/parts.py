@@ -96,12 +96,16 @@ def checked_inputs(preset: str, inputs: Sequence[str]) -> tuple[str, ...]:
 
     Raises
     ------
-    ValueError
-        If there is none.
+    TypeError, ValueError
+        If there is none, or they are no names that differ.
     """
+    if not isinstance(inputs, Sequence):
+        raise TypeError(f'{preset}: expected inputs such as ("column_density",), got {inputs!r}')
     inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
     if not inputs:
         raise ValueError(f'{preset}: expected at least one input, got none; the first is "column_density"')
+    if len(set(inputs)) < len(inputs):
+        raise ValueError(f"{preset}: expected inputs that differ, got {list(inputs)}; name each once")
     return inputs
 
 

@@ -62,7 +62,7 @@ def preset_function(name: str) -> Preset:
     ValueError
         If there is none of that name ("did you mean").
     """
-    if name not in _PRESETS:
+    if not isinstance(name, str) or name not in _PRESETS:
         raise ValueError(f"preset: unknown name {name!r}: {did_you_mean(str(name), preset_names())}")
     return _PRESETS[name]
 
