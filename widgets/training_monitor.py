@@ -105,8 +105,12 @@ class TrainingMonitor(Dashboard):
         """Look at the run folders and show what changed; return what was seen of the first."""
         seen = [watcher.look() for watcher in self._watchers]
         sent = sum(
-            self._curves.show(each.records, place=place, name=each.name) for place, each in enumerate(seen)
+            self._curves.show(each.records, place=place, name=each.name, loss=each.loss)
+            for place, each in enumerate(seen)
         )
+        for plot, figure in zip(self._plots, self._curves.figures, strict=True):
+            if plot.object is not figure:  # the loss, once one was not positive
+                plot.object = figure
         self.snapshot = seen[0]
         self._show(seen)
         self._examples.look(self._watchers[0].path)

@@ -14,7 +14,8 @@ HELP = """
 **Reading the curves.** The error is the root mean square of log₁₀(predicted / true density): 0.3 dex is a factor
 of 2. *Training* (dashed) is measured on the patches the network learns from, *validation* on gas it never saw: when
 validation rises while training still falls, it learns by heart. The large mark is the epoch whose weights are kept.
-Smoothing draws running means over the measured curves, which stay, paler.
+The *loss* is what the training makes small, in the unit of its own; a logarithm of a likelihood may be negative, and its
+axis is then linear. Smoothing draws running means over the measured curves, which stay, paler.
 
 **Pause** ends the training when its epoch is finished; nothing is lost. **Stop** ends it at the next batch; the
 unfinished epoch is repeated. **Resume** goes on exactly where it was, after either.
