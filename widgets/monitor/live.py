@@ -155,7 +155,7 @@ class LiveHistory:
     """
 
     def __init__(self) -> None:
-        self._losses = [_figure("Loss that is made small", "loss", log=log) for log in (True, False)]
+        self._losses = [_figure("Loss that the training lowers", "loss", log=log) for log in (True, False)]
         self._others = [
             _figure("Error of log₁₀ n", "RMS error [dex]", log=True),
             _figure("Validation accuracy", "pixels within 0.3 dex [%]"),
@@ -177,6 +177,11 @@ class LiveHistory:
         """Errors, loss, accuracy, learning rate and speed; a loss that is not positive is drawn on a linear axis."""
         positive = all(curve.positive for curve in self.curves)
         return [self._others[0], self._losses[0 if positive else 1], *self._others[1:]]
+
+    @property
+    def errors_known(self) -> bool:
+        """Whether a run says its errors in dex; one of an older version, or a generative network, does not."""
+        return any(np.isfinite(curve.source.data[name]).any() for curve in self.curves for name in ERRORS)
 
     @property
     def epochs(self) -> list[float]:
