@@ -150,6 +150,7 @@ class RunWatcher:
         self._open_run = open_run
         self._run: Any = None
         self._tail: Any = None
+        self._loss = ""
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._last = Snapshot()
 
@@ -163,10 +164,11 @@ class RunWatcher:
                 from polaris_lab.training import HistoryTail
 
                 self._run, self._tail = self._open_run(self.path), HistoryTail(self.path)
+                self._loss = loss_words(self._run)
                 self._stamps.pop("history.jsonl", None)
             self._read_history()
             status = self._status()
-            known = {"epochs": self._run.config.epochs, "loss": loss_words(self._run)}
+            known = {"epochs": self._run.config.epochs, "loss": self._loss}
         except (OSError, ValueError, TypeError, KeyError) as error:
             if not (self.path / "run.json").is_file():  # deleted between two reads
                 return self._without_run()
