@@ -14,7 +14,7 @@ from widgets.maps import colour_limits
 NAMES = ("column_density", "target", "predicted", "residual")
 TITLES = {"column_density": "Column density", "target": "True", "predicted": "Predicted", "residual": "Error"}
 
-FRAME = 190
+FRAME = 168
 """Sides of a map on the screen [px]: its pixels stay squares, however wide the page is."""
 
 MOST_PIXELS = 4_000_000
@@ -95,6 +95,7 @@ class PatchMaps:
         quantity = style.QUANTITIES[{"target": "density", "predicted": "density"}.get(name, name)]
         ranges = {"x_range": Range1d(0, 1), "y_range": Range1d(0, 1)}
         figure = new_figure(TITLES[name], "x [pc]", "y [pc]", frame=(FRAME, FRAME), **ranges)
+        figure.update(toolbar_location="above")  # beside it, the map would not fit into a quarter of the page
         figure.grid.visible = False
         source = ColumnDataSource({"image": [], "side": []})
         kind = LinearColorMapper if name == "residual" else LogColorMapper
