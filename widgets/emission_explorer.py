@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
@@ -20,10 +19,10 @@ from widgets.emissions import files as emission_files
 from widgets.emissions import job as emission_job
 from widgets.emissions import layout as emission_layout
 from widgets.emissions import words as emission_words
-from widgets.emissions.choices import EmissionChoices
 from widgets.emissions.controls import ADDRESS, GAS, TELESCOPE
+from widgets.emissions.place import Place
 from widgets.emissions.telescope import Telescope
-from widgets.emissions.view import EmissionView, rounded
+from widgets.emissions.view import EmissionView
 from widgets.inspector import words as inspector_words
 
 TITLE = "Emission explorer"
@@ -34,7 +33,7 @@ PERIOD_MS = 250
 """Time between two looks at a synthesis [ms]."""
 
 
-class EmissionExplorer(EmissionChoices, Dashboard):
+class EmissionExplorer(Place, Dashboard):
     """Channel maps, spectra, moments and rays of a line cube: of gas that is solved on the spot, or of a file.
 
     Parameters
@@ -252,46 +251,6 @@ class EmissionExplorer(EmissionChoices, Dashboard):
         """Take noise, beam (if its header tells) and mean velocity from the observed cube."""
         self.param.update(**self.view.match())
 
-    # -- the place that is looked at -----------------------------------------------------------------
-
-    def _forget_place(self) -> None:
-        with param.parameterized.discard_events(self):
-            self.param.update(velocity=None, x=None, y=None)
-
-    def _place(self) -> None:
-        """Move the axes to both maps, and the cursor to the brightest pixel where none is set."""
-        if self.view.drawn:
-            self.view.place()
-            with param.parameterized.discard_events(self):
-                self.param.update(**self.view.settled())
-            self._follow_fields()
-
-    def look_at(self, x: float, y: float) -> None:
-        """Move the cursor."""
-        self.param.update(x=rounded(x), y=rounded(y))
-
-    def tune(self, velocity: float) -> None:
-        """Look at another velocity."""
-        self.velocity = round(float(velocity), 4)
-
-    def _follow_fields(self) -> None:
-        """Let the fields and the player tell what was set without events."""
-        synthetic = self.view.sides["synthetic"]
-        self.fields["velocity"].value = self.velocity
-        self.fields["x"].value, self.fields["y"].value = self.x, self.y
-        if synthetic.ppv is None:
-            return
-        channel = int(np.abs(synthetic.ppv.velocity - self.velocity).argmin())
-        with param.parameterized.discard_events(self):
-            self.channel = channel
-        self.player.param.update(end=len(synthetic.ppv.velocity) - 1, value=channel)
-
-    @param.depends("channel", watch=True)
-    def _play(self) -> None:
-        """Follow the player."""
-        if self.ppv is not None and self.channel < len(self.ppv.velocity):
-            self.velocity = round(float(self.ppv.velocity[self.channel]), 4)
-
     # -- view ----------------------------------------------------------------------------------------
 
     def _show(self) -> None:
@@ -321,15 +280,6 @@ class EmissionExplorer(EmissionChoices, Dashboard):
         self.view.show_moments()
         self.view.show_channel()
         self._say_cursor()
-
-    @param.depends("unit", watch=True)
-    def _change_unit(self) -> None:
-        """Keep the cursor where it is on the sky."""
-        if self.x is not None and self.y is not None and self._begun:
-            with param.parameterized.discard_events(self):
-                self.param.update(**self.view.converted())
-        self._place()
-        self._show()
 
     def code(self) -> str:
         """Return the Python lines that give what is seen."""

@@ -43,6 +43,8 @@ class Snapshot:
     """All epoch records so far."""
     epochs: int = 0
     """Epochs that were asked for."""
+    loss: str = ""
+    """What is made small, with its unit."""
 
     @property
     def done(self) -> int:
@@ -99,6 +101,39 @@ def open_run(path: Path) -> Any:
     return Run.open(path)
 
 
+LOSS_UNITS = {
+    "mse": "dex²",
+    "huber": "dex²",
+    "density_weighted": "dex²",
+    "gradient": "dex/pixel",
+    "spectral": "dex",
+    "quantile": "dex",
+    "nll": "nats",
+}
+"""Units of the losses that have one; sums of several have none."""
+
+
+def loss_words(run: Any) -> str:
+    """Return what a run makes small, with its unit where there is one; "auto" goes by the heads of the network."""
+    import torch
+
+    from polaris_lab.models import build_model
+    from polaris_lab.training.losses import AUTOMATIC, parse_loss
+
+    text = run.config.loss
+    if text == "auto":
+        with torch.device("meta"):  # without weights
+            kinds = {head.kind for head in build_model(run.blueprint).heads.values()}
+        if len(kinds) != 1 or not kinds <= set(AUTOMATIC):
+            return "the one of each output"
+        text = AUTOMATIC[kinds.pop()]
+    terms = parse_loss(text)
+    unit = LOSS_UNITS.get(terms[0].name, "") if len(terms) == 1 else ""
+    judged = " + ".join(term.judging().name for term in terms)
+    judged = f", in validation {judged}" if judged != " + ".join(term.name for term in terms) else ""
+    return f"{text} [{unit}]" if unit else text + judged
+
+
 class RunWatcher:
     """Look at one run folder again and again, reading only what changed.
 
@@ -115,6 +150,7 @@ class RunWatcher:
         self._open_run = open_run
         self._run: Any = None
         self._tail: Any = None
+        self._loss = ""
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._last = Snapshot()
 
@@ -128,10 +164,11 @@ class RunWatcher:
                 from polaris_lab.training import HistoryTail
 
                 self._run, self._tail = self._open_run(self.path), HistoryTail(self.path)
+                self._loss = loss_words(self._run)
                 self._stamps.pop("history.jsonl", None)
             self._read_history()
             status = self._status()
-            epochs = self._run.config.epochs
+            known = {"epochs": self._run.config.epochs, "loss": self._loss}
         except (OSError, ValueError, TypeError, KeyError) as error:
             if not (self.path / "run.json").is_file():  # deleted between two reads
                 return self._without_run()
@@ -141,7 +178,7 @@ class RunWatcher:
         message = MESSAGES.get(status, "")
         if status == "failed" and (reason := self._run.failure or last_words(self.path)):
             message = f"{message} Its last words: {reason}"
-        self._last = replace(self._last, status=status, message=message, name=self.path.name, epochs=epochs)
+        self._last = replace(self._last, status=status, message=message, name=self.path.name, **known)
         return self._last
 
     def start(self) -> None:

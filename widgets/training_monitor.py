@@ -23,6 +23,9 @@ SCAN_MS = 3000
 
 TITLE = "Training monitor"
 
+FLEXIBLE = {"styles": {"flex": "1 1 400px", "min-width": "0"}}
+"""Parts that share a row as long as each has this width."""
+
 PURPOSE = "Watch trainings as they go, start, pause, resume and stop them, and compare them."
 
 
@@ -105,8 +108,12 @@ class TrainingMonitor(Dashboard):
         """Look at the run folders and show what changed; return what was seen of the first."""
         seen = [watcher.look() for watcher in self._watchers]
         sent = sum(
-            self._curves.show(each.records, place=place, name=each.name) for place, each in enumerate(seen)
+            self._curves.show(each.records, place=place, name=each.name, loss=each.loss)
+            for place, each in enumerate(seen)
         )
+        for plot, figure in zip(self._plots, self._curves.figures, strict=True):
+            if plot.object is not figure:  # the loss, once one was not positive
+                plot.object = figure
         self.snapshot = seen[0]
         self._show(seen)
         self._examples.look(self._watchers[0].path)
@@ -163,13 +170,20 @@ class TrainingMonitor(Dashboard):
         self._numbers.object = monitor_words.numbers(first)
         drawn = any(each.records for each in seen)
         self._hint.visible = not drawn and first.status in ("new", *run_watcher.BUSY)
-        for plot in self._plots:
-            plot.visible = drawn
+        self._show_plots(drawn)
         self._smoothing.visible = drawn
         self._table.param.update(
             object=monitor_words.runs(seen) if len(seen) > 1 else "", visible=len(seen) > 1
         )
         self._compare(seen)
+
+    def _show_plots(self, drawn: bool) -> None:
+        """Show the figures that have something to show; the browser builds none before."""
+        for place, (cell, plot) in enumerate(zip(self._cells, self._plots, strict=True)):
+            wanted = drawn and (place > 0 or self._curves.errors_known)
+            if wanted and not len(cell):
+                cell.append(plot)
+            cell.visible = wanted
 
     def _compare(self, seen: list[run_watcher.Snapshot]) -> None:
         """Compare the settings of the runs that can be read, when one was added, ended or went on for a while."""
@@ -214,13 +228,14 @@ class TrainingMonitor(Dashboard):
         )
         self._comparison_head = pmui.Typography("Settings that differ", variant="h6")
         self._plots = [pn.pane.Bokeh(figure, min_width=300, **wide) for figure in self._curves.figures]
+        self._cells = [pn.Column(visible=False, **FLEXIBLE) for _ in self._plots]
         self._examples = example_view.ExampleView()
         self._lines = parts.CodeLines("")
 
     def _build(self) -> Any:
         """Put the parts together, once."""
         wide = {"sizing_mode": "stretch_width"}
-        curves = pn.FlexBox(*(_flexible(plot, 400) for plot in self._plots), **wide)
+        curves = pn.FlexBox(*self._cells, **wide)
         form = (
             []
             if self._form is None
@@ -251,11 +266,6 @@ class TrainingMonitor(Dashboard):
 
     def __panel__(self) -> Any:
         return self._view
-
-
-def _flexible(pane: Any, width: int) -> Any:
-    """Return a part that shares its row with others as long as each has this width [px]."""
-    return pn.Column(pane, styles={"flex": f"1 1 {width}px", "min-width": "0"})
 
 
 def _checked(beside: Sequence[str | Path]) -> list[str | Path]:

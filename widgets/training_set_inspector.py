@@ -320,12 +320,14 @@ class TrainingSetInspector(Dashboard):
             pmui.Typography("Windows drawn", variant="body2"),
             self._shown,
             self._table,
-            pmui.Row(self._number, self._reason, **wide),
+            pn.FlexBox(self._number, pn.Column(self._reason, **half), **wide),
             pn.FlexBox(pn.Column(scores, **half), pn.Column(joint, **half), **wide),
-            pmui.Row(self._back, self._on, self._where, **wide),
-            *pairs,
+            pn.FlexBox(self._back, self._on, self._where, align_items="center", **wide),
+            pn.Column(*pairs, styles={"overflow-x": "auto"}, **wide),
             pmui.Typography("Build the training set", variant="h6"),
-            pmui.Row(self._path, self._start, self._cancel, **wide),
+            pn.FlexBox(
+                pn.Column(self._path, **half), self._start, self._cancel, align_items="center", **wide
+            ),
             self._bar,
             self._job_state,
             pmui.Typography("The same in Python", variant="body2"),

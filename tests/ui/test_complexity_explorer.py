@@ -72,7 +72,8 @@ def test_look_choose_launch_and_open_a_run(visit, start_server, workspace, capsy
     page.get_by_text(re.compile(r"^layers = 1, base_filters = 4$")).last.wait_for()
     page.wait_for_url(re.compile("cell=1"))
 
-    page.get_by_role("button", name="Launch missing cells").click()
+    page.get_by_role("button", name="Launch missing cells").focus()  # without the mouse
+    page.keyboard.press("Enter")
     page.get_by_text("8 of 8 cells and seeds done").wait_for(timeout=180_000)
     page.get_by_text("map: finished").wait_for()
     page.wait_for_function(f"({TEXTS})()[3] != 'not run'")

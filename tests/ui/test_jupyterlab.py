@@ -10,11 +10,21 @@ import time
 from pathlib import Path
 
 import jupytext
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
+from widgets.volume.gl_probe import gl_problem
+
 pytestmark = pytest.mark.browser
+
+VIEWER = """
+import polaris_lab as lab
+from widgets import VolumeViewer
+VolumeViewer(lab.synthetic_cloud(32, kind="fbm", seed=3), renderer="pyvista", picture="isosurfaces", level=0.4)
+"""
+"""A cell whose viewer has its frames drawn by the kernel."""
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -39,6 +49,11 @@ def lab(start_shared_server, tmp_path_factory):
     (work / "classroom").symlink_to(NOTEBOOKS / "classroom")
     for stem in ("03_how_networks_work", "10_the_laboratory"):
         at_quick_scale(NOTEBOOKS / f"{stem}.py", work)
+    cell = nbformat.v4.new_code_cell(VIEWER)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), work / "viewer.ipynb"
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -126,3 +141,39 @@ def test_dashboards_in_jupyterlab(lab, visit):
     assert icon.bounding_box()["width"] < 30, "the icon shows its name"
     fonts = page.evaluate("[...document.fonts].map(font => `${font.family} ${font.status}`)")
     assert any("Material Icons" in font and "loaded" in font.split() for font in fonts), fonts
+
+
+def test_pyvista_in_jupyterlab(lab, visit):
+    """The kernel draws the frames off screen, reduced while the mouse drags."""
+    if problem := gl_problem():
+        pytest.skip(problem)
+    page = visit.page
+    run_all(page, lab, "viewer.ipynb")
+    volume = page.locator(".volume-view")
+    volume.scroll_into_view_if_needed()
+
+    def wait_until(good) -> dict:
+        end = time.monotonic() + 60
+        while not good(seen := volume.evaluate("view => view.stats")):
+            assert time.monotonic() < end, seen
+            page.wait_for_timeout(50)
+        return seen
+
+    seen = wait_until(lambda seen: seen["full"] > 0)
+    assert "drawn by the server: PyVista" in seen["corner"]
+    page.wait_for_timeout(1000)
+    before = volume.screenshot()
+    assert spread(volume) > 5, "the volume is blank"
+    box = volume.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for i in range(8):
+        page.mouse.move(x + 10 * i, y + 4 * i)
+        page.wait_for_timeout(100)
+    wait_until(lambda seen: any("while it moves" in line for line in seen["corner"]))
+    full = volume.evaluate("view => view.stats")["full"]
+    page.mouse.up()
+    wait_until(lambda seen: seen["full"] > full)
+    assert volume.screenshot() != before
+    visit.screenshot("jupyterlab_pyvista")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -55,6 +56,7 @@ def test_empty_at_first(curves):
 def test_axes_have_units(curves):
     assert [figure.yaxis[0].axis_label for figure in curves.figures] == [
         "RMS error [dex]",
+        "loss",
         "pixels within 0.3 dex [%]",
         "learning rate",
         "images per second [1/s]",
@@ -100,14 +102,14 @@ def test_smoothing_point_by_point_gives_what_smoothing_at_once_gives(curves, rec
 def test_several_runs_have_colours_and_marks_of_their_own(curves, record):
     for place, name in enumerate("abc"):
         curves.show(tuple(record(i) for i in range(place + 2)), place=place, name=name)
-    scatters = [r for r in curves.figures[1].renderers if type(r.glyph).__name__ == "Scatter"]
+    scatters = [r for r in curves.figures[2].renderers if type(r.glyph).__name__ == "Scatter"]
     assert [len(r.data_source.data["epoch"]) for r in scatters] == [2, 3, 4]
     assert len({r.glyph.marker for r in scatters}) == 3
     assert len({r.glyph.fill_color for r in scatters}) == 3
     assert [set(r.data_source.data["run"]) for r in scatters] == [{"a"}, {"b"}, {"c"}]
     curves.keep(1)
     assert [r.visible for r in scatters] == [True, False, False]
-    assert all(scatter in curves.figures[1].hover[0].renderers for scatter in scatters)
+    assert all(scatter in curves.figures[2].hover[0].renderers for scatter in scatters)
 
 
 def test_one_record_gives_the_columns_of_a_table(record):
@@ -116,3 +118,39 @@ def test_one_record_gives_the_columns_of_a_table(record):
     for number, row in enumerate(rows):
         for name, values in live._columns((row,)).items():
             assert values.tolist() == whole[name][number : number + 1].tolist()
+
+
+def axis_of_loss(curves):
+    figure = curves.figures[1]
+    return type(figure.y_scale).__name__, figure.yaxis[0].axis_label
+
+
+def test_a_positive_loss_has_a_logarithmic_axis(curves, record):
+    curves.show(tuple(record(i) for i in range(3)), name="a", loss="mse [dex²]")
+    assert axis_of_loss(curves) == ("LogScale", "loss: mse [dex²]")
+    source = curves.curves[0].source.data
+    assert list(source["training_loss"]) == [record(i).training_loss for i in range(3)]
+    assert [r.glyph.y for r in lines(curves, 1)] == ["training_loss", "validation_loss"]
+
+
+def test_a_likelihood_below_zero_is_drawn_on_a_linear_axis(curves, record):
+    """Its logarithm does not exist: on a logarithmic axis the best epochs would be missing."""
+    good, better = record(0), dataclasses.replace(record(1), validation_loss=-1.2)
+    curves.show((good,), name="a", loss="nll [nats]")
+    curves.smooth(0.5)
+    curves.show((good, better), name="a", loss="nll [nats]")
+    assert axis_of_loss(curves) == ("LinearScale", "loss: nll [nats]")
+    data = curves.curves[0].source.data
+    assert list(data["validation_loss"]) == [0.09, -1.2]
+    assert data["validation_loss_smooth"][1] == pytest.approx((0.25 * 0.09 - 0.5 * 1.2) / 0.75)
+    assert list(curves.curves[0].best.data["validation_loss"]) == [-1.2]
+    curves.show((good,), name="b", loss="mse [dex²]")  # another run takes its place
+    assert axis_of_loss(curves)[0] == "LogScale"
+
+
+def test_runs_of_different_losses_say_that_they_do_not_compare(curves, record):
+    curves.show((record(0),), place=0, name="a", loss="mse [dex²]")
+    curves.show((record(0),), place=1, name="b", loss="nll [nats]")
+    assert axis_of_loss(curves)[1] == "loss of each run"
+    curves.keep(1)
+    assert axis_of_loss(curves)[1] == "loss: mse [dex²]"

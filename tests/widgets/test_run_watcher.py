@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from polaris_lab.training import HistoryTail, Run
+from polaris_lab.models import Blueprint
+from polaris_lab.training import HistoryTail, Run, TrainingConfig
 from widgets import run_watcher
 from widgets.run_watcher import RunWatcher, Snapshot, find_runs
 
@@ -202,3 +204,20 @@ def test_runs_are_found_in_a_workspace_newest_first(trained_run, tmp_path):
     assert find_runs(tmp_path) == [other, trained_run]
     assert find_runs(trained_run) == [trained_run]
     assert find_runs(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("head", "loss", "words"),
+    [
+        ("point", "auto", "mse [dex²]"),
+        ("gaussian", "auto", "beta_nll, in validation nll"),
+        ("gaussian", "nll", "nll [nats]"),
+        ("quantiles", "auto", "quantile [dex]"),
+        ("point", "huber(0.2)", "huber(0.2) [dex²]"),
+        ("point", "mse + 0.3 * gradient", "mse + 0.3 * gradient"),
+    ],
+)
+def test_the_loss_is_named_with_its_unit(head, loss, words):
+    blueprint = Blueprint.unet(layers=2, base_filters=4, attention=False, head=head)
+    run = SimpleNamespace(blueprint=blueprint, config=TrainingConfig(loss=loss))
+    assert run_watcher.loss_words(run) == words

@@ -44,7 +44,7 @@ def test_follows_the_loop_of_a_notebook(new_run):
 
 def test_curves_stay_hidden_until_there_is_something_to_show(new_run):
     monitor = TrainingMonitor(new_run)
-    assert not any(plot.visible for plot in monitor._plots)
+    assert not any(cell.visible or len(cell) for cell in monitor._cells)
     assert monitor._hint.visible
 
 

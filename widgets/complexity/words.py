@@ -66,7 +66,8 @@ def cell(found: StudyCell, study: Any, metric: str, *, folder: str | None) -> st
         + f"<td>{_links(study, row, folder)}</td></tr>"
         for row in found.rows
     )
-    return f"{head}<table><tr>{titles}<th>run</th></tr>{rows}</table>{_settings(found, study)}"
+    table = f"<table><tr>{titles}<th>run</th></tr>{rows}</table>"
+    return f'{head}<div style="overflow-x: auto">{table}</div>{_settings(found, study)}'
 
 
 def best(cells: list[StudyCell], metric: str) -> int | None:

@@ -82,7 +82,7 @@ def make_main(explorer: Any) -> Any:
         explorer.beside,
         panes["spectrum"],
         explorer.cursor,
-        panes["strip"],
+        pn.Column(panes["strip"], styles={"overflow-x": "auto"}, **WIDE),
         explorer.rays_box,
         pmui.Typography("The same in Python", variant="body2"),
         explorer.lines.view,

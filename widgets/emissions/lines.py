@@ -37,7 +37,7 @@ class SpectrumFigure:
         for side, colour in SIDES.items():
             for what, dash, width in (("cursor", "solid", 2), ("mean", "dashed", 1.5)):
                 source = ColumnDataSource({"v": [], "t": []})
-                words = f"{side}, {'at the cursor' if what == 'cursor' else 'mean of the map'}"
+                words = f"{side}: {what if what == 'cursor' else 'map mean'}"
                 if side == "observed":
                     dash = "dotdash" if what == "mean" else dash
                 self.figure.step(
@@ -59,7 +59,7 @@ class SpectrumFigure:
             "v": np.asarray(velocity, float) if shown else np.empty(0),
             "t": np.asarray(temperature, float) if shown else np.empty(0),
         }
-        words = f"{side}, {'at the cursor' if what == 'cursor' else 'mean of the map'}"
+        words = f"{side}: {what if what == 'cursor' else 'map mean'}"
         self._items[words].visible = shown
 
     def reach(self, low: float, high: float) -> None:
@@ -155,8 +155,8 @@ class RayFigures:
         place = "depth from the observer's side [pc]"
         rows = (
             ("density", _GAS, style.QUANTITIES["density"].label, style.BLUE, "log"),
-            ("velocity", "Its velocity; dotted: the channel", "v [km s⁻¹]", style.VERMILION, "linear"),
-            ("light", "Light of this channel on its way to the observer", "T [K]", style.GREEN, "linear"),
+            ("velocity", "Its velocity (dotted: the channel)", "v [km s⁻¹]", style.VERMILION, "linear"),
+            ("light", "Brightness gathered towards the observer", "T [K]", style.GREEN, "linear"),
         )
         self.figures = []
         for name, title, label, colour, scale in rows:

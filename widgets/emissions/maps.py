@@ -159,6 +159,10 @@ class MapFigure:
         return self._source.data["image"][0]
 
 
+MIN_WIDTH = 760
+"""Of the channel maps [px]: with less of it their velocities would overlap, and the maps are scrolled instead."""
+
+
 class ChannelStrip:
     """Twelve channel maps at once, all in the same colours; a tap chooses the velocity of one."""
 
@@ -170,7 +174,7 @@ class ChannelStrip:
 
         rows = self.ROWS
         self.figure = new_figure("", "", "", x_range=Range1d(0, self.COLUMNS), y_range=Range1d(0, rows))
-        self.figure.update(height=330)
+        self.figure.update(height=330, min_width=MIN_WIDTH)
         self.figure.axis.visible = False
         self.figure.grid.visible = False
         self.mapper = LinearColorMapper(palette=_palette("magma"), low=0, high=1, nan_color=style.MISSING)

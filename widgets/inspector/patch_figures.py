@@ -15,6 +15,9 @@ from widgets.maps import colour_limits
 TILE_PIXELS = 64
 """Longest side of a patch as it is sent to the browser."""
 
+MIN_WIDTH = 860
+"""Of a row of patches [px]: with less of it the words under them would overlap, and the row is scrolled instead."""
+
 _NAMES = ("column_density", "mass_weighted_density")
 
 
@@ -67,7 +70,7 @@ class PatchGallery:
         limits = [colour_limits(face.maps[name], True, None) for face in faces]
         low, high = min(low for low, _ in limits), max(high for _, high in limits)
         figure = new_figure("", "candidate: score", "", x_range=(0, self.columns + 1), y_range=(0, 1))
-        figure.update(height=205, sizing_mode="stretch_width")
+        figure.update(height=205, min_width=MIN_WIDTH, sizing_mode="stretch_width")
         figure.yaxis.visible = False
         figure.grid.visible = False
         figure.xaxis[0].ticker = FixedTicker(ticks=[])
@@ -140,7 +143,7 @@ class JointFigure:
         self._mapper.high = max(10, int(counts.max()))
         value = _correlation(counts, *self._centres)
         known = "undefined" if value is None else f"{value:.2f}"
-        self.figure.title.text = f"Kept patches: r = {known} between log ⟨n_H⟩_M and log N_H"
+        self.figure.title.text = f"Kept patches: r = {known} of the logarithms"
         return value
 
 

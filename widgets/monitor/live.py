@@ -9,8 +9,11 @@ import numpy as np
 from widgets import style
 from widgets.curves import HISTORY_COLUMNS, history_table
 
-SMOOTHED = ("training", "validation", "accuracy")
+SMOOTHED = ("training", "validation", "accuracy", "training_loss", "validation_loss")
 """Columns that may be smoothed; errors are smoothed in their logarithm."""
+
+ERRORS = SMOOTHED[:2]
+"""Those that are positive."""
 
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex")
 """Of the runs, in order: they tell the curves apart without colour."""
@@ -23,6 +26,8 @@ _HOVER = [
     ("epoch", "@epoch{0}"),
     ("training", "@training{0.0000} dex"),
     ("validation", "@validation{0.0000} dex"),
+    ("training loss", "@training_loss{0.0000}"),
+    ("validation loss", "@validation_loss{0.0000}"),
     ("within 0.3 dex", "@accuracy{0.0} %"),
     ("learning rate", "@learning_rate{0.0e+0}"),
     ("speed", "@images_per_second{0.0} images/s"),
@@ -71,9 +76,10 @@ class Curve:
         self._smoothing = smoothing
         self._start()
         self.source = ColumnDataSource(self._columns(()))
-        self.best = ColumnDataSource({"epoch": [], "validation": []})
+        self.best = ColumnDataSource({"epoch": [], "validation": [], "validation_loss": []})
 
     def _start(self) -> None:
+        self._positive = True
         self._smoothers = {name: Smoother(self._smoothing) for name in SMOOTHED}
 
     def show(self, records: tuple) -> int:
@@ -91,6 +97,11 @@ class Curve:
         self._records = records
         self._mark()
         return len(fresh)
+
+    @property
+    def positive(self) -> bool:
+        """Whether no loss is 0 or less: then it is drawn on a logarithmic axis."""
+        return self._positive
 
     def smooth(self, weight: float) -> None:
         """Smooth with another weight; the raw points stay what they are."""
@@ -110,21 +121,23 @@ class Curve:
         columns = _columns(records)
         for name in SMOOTHED:
             values = columns[name]
-            if name == "accuracy":
-                columns[f"{name}_smooth"] = self._smoothers[name].add(values)
-            else:
+            if name in ERRORS:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     columns[f"{name}_smooth"] = 10 ** self._smoothers[name].add(np.log10(values))
+            else:
+                columns[f"{name}_smooth"] = self._smoothers[name].add(values)
+        self._positive &= not any((columns[name] <= 0).any() for name in ("training_loss", "validation_loss"))
         columns["run"] = np.full(len(records), self.name, dtype=object)
         return columns
 
     def _mark(self) -> None:
-        """Mark the epoch whose weights are kept."""
+        """Mark the epoch whose weights are kept, which the loss chose."""
         record = next((record for record in reversed(self._records) if record.best), None)
         rows = [] if record is None else [record]
         best = {
             "epoch": [float(r.epoch + 1) for r in rows],
             "validation": [_number(r.validation_rmse_dex) for r in rows],
+            "validation_loss": [r.validation_loss for r in rows],
         }
         if {name: list(values) for name, values in self.best.data.items()} != best:
             self.best.data = best
@@ -136,26 +149,39 @@ class LiveHistory:
     Attributes
     ----------
     figures : list of bokeh.plotting.figure
-        Errors, accuracy, learning rate and speed against the epoch.
+        Errors, loss, accuracy, learning rate and speed against the epoch.
     curves : list of Curve
         Of the runs, in the order of their colours.
     """
 
     def __init__(self) -> None:
-        self.figures = [
+        self._losses = [_figure("Loss that the training lowers", "loss", log=log) for log in (True, False)]
+        self._others = [
             _figure("Error of log₁₀ n", "RMS error [dex]", log=True),
             _figure("Validation accuracy", "pixels within 0.3 dex [%]"),
             _figure("Learning rate", "learning rate", log=True),
             _figure("Speed", "images per second [1/s]"),
         ]
         self.curves: list[Curve] = []
+        self._words: dict[int, str] = {}
         self._raw: list[Any] = []
         self._smooth: list[Any] = []
         self._all: list[list[Any]] = []
         self._smoothing = 0.0
         self._add()
-        for figure in self.figures:
+        for figure in (*self._others, *self._losses):
             _finish(figure)
+
+    @property
+    def figures(self) -> list[Any]:
+        """Errors, loss, accuracy, learning rate and speed; a loss that is not positive is drawn on a linear axis."""
+        positive = all(curve.positive for curve in self.curves)
+        return [self._others[0], self._losses[0 if positive else 1], *self._others[1:]]
+
+    @property
+    def errors_known(self) -> bool:
+        """Whether a run says its errors in dex; one of an older version, or a generative network, does not."""
+        return any(np.isfinite(curve.source.data[name]).any() for curve in self.curves for name in ERRORS)
 
     @property
     def epochs(self) -> list[float]:
@@ -167,8 +193,8 @@ class LiveHistory:
         """The epoch of the first run marked as best, in a list that is empty before the first."""
         return list(self.curves[0].best.data["epoch"])
 
-    def show(self, records: tuple, *, place: int = 0, name: str = "") -> int:
-        """Draw the records of one of the runs; return how many points were sent."""
+    def show(self, records: tuple, *, place: int = 0, name: str = "", loss: str = "") -> int:
+        """Draw the records of one of the runs, whose loss is so called; return how many points were sent."""
         while len(self.curves) <= place:
             self._add()
         curve = self.curves[place]
@@ -177,6 +203,8 @@ class LiveHistory:
             curve.show(())
         for renderer in self._all[place]:
             renderer.visible = self._visible(renderer)
+        self._words[place] = loss
+        self._name_losses()
         return curve.show(records)
 
     def keep(self, count: int) -> None:
@@ -185,6 +213,16 @@ class LiveHistory:
             self.curves[place].show(())
             for renderer in self._all[place]:
                 renderer.visible = False
+            self._words.pop(place, None)
+        self._name_losses()
+
+    def _name_losses(self) -> None:
+        """Write on the axis what the loss is; runs with different ones do not compare."""
+        found = {words for words in self._words.values() if words}
+        label = f"loss: {found.pop()}" if len(found) == 1 else "loss of each run" if found else "loss"
+        for figure in self._losses:
+            if figure.yaxis[0].axis_label != label:
+                figure.yaxis[0].axis_label = label
 
     def smooth(self, weight: float) -> None:
         """Draw smoothed curves over pale raw ones; 0 draws the raw ones alone."""
@@ -207,7 +245,7 @@ class LiveHistory:
         place = len(self.curves)
         colour, marker = style.SERIES[place % len(style.SERIES)], MARKERS[place % MOST]
         curve = Curve(smoothing=self._smoothing)
-        errors, accuracy, rate, speed = self.figures
+        errors, accuracy, rate, speed = self._others
         words = (lambda text: {"legend_label": text}) if place == 0 else (lambda text: {})
         line = {"source": curve.source, "line_width": 2, "color": colour}
         smooth = {**line, "line_width": 3}
@@ -222,16 +260,30 @@ class LiveHistory:
             errors.line("epoch", "validation_smooth", **smooth),
             accuracy.line("epoch", "accuracy_smooth", **smooth),
         ]
+        marks = {"source": curve.best, "size": 12, "color": colour, "marker": marker,
+                 "line_color": style.NEUTRAL, "line_width": 2}  # fmt: skip
         others = [
             errors.scatter("epoch", "validation", **dots),
-            errors.scatter("epoch", "validation", source=curve.best, size=12, color=colour, marker=marker,
-                           line_color=style.NEUTRAL, line_width=2, **words("best so far")),
+            errors.scatter("epoch", "validation", **marks, **words("best so far")),
             accuracy.scatter("epoch", "accuracy", **dots),
             rate.step("epoch", "learning_rate", mode="center", **line),
             rate.scatter("epoch", "learning_rate", **dots),
             speed.line("epoch", "images_per_second", **line),
             speed.scatter("epoch", "images_per_second", **dots),
-        ]  # fmt: skip
+        ]
+        for loss in self._losses:
+            raw += [
+                loss.line("epoch", "training_loss", line_dash="dashed", **line, **words("training")),
+                loss.line("epoch", "validation_loss", **line, **words("validation")),
+            ]
+            over += [
+                loss.line("epoch", "training_loss_smooth", line_dash="dashed", **smooth),
+                loss.line("epoch", "validation_loss_smooth", **smooth),
+            ]
+            others += [
+                loss.scatter("epoch", "validation_loss", **dots),
+                loss.scatter("epoch", "validation_loss", **marks, **words("best so far")),
+            ]
         self.curves.append(curve)
         self._raw += raw
         self._smooth += over
@@ -239,16 +291,20 @@ class LiveHistory:
         for renderer in over:
             renderer.visible = self._smoothing > 0
         self._pale()
-        for figure in self.figures:
+        for figure in (*self._others, *self._losses):
             for tool in figure.hover:
                 tool.renderers = figure.select(name="points")
 
 
 def _columns(records: tuple) -> dict[str, np.ndarray]:
-    """Return records as columns: what :func:`widgets.curves.history_table` gives, fast for a single record."""
+    """Return records as columns: what :func:`widgets.curves.history_table` gives, fast for a single record, and the losses."""
+    losses = {
+        name: np.array([getattr(record, name) for record in records], float)
+        for name in ("training_loss", "validation_loss")
+    }
     if len(records) > 1:
         table = history_table(records)
-        return {name: table[name].to_numpy() for name in HISTORY_COLUMNS}
+        return {name: table[name].to_numpy() for name in HISTORY_COLUMNS} | losses
     rows = {
         "epoch": [record.epoch + 1.0 for record in records],
         "training": [_number(record.training_rmse_dex) for record in records],
@@ -258,7 +314,9 @@ def _columns(records: tuple) -> dict[str, np.ndarray]:
         "images_per_second": [record.images_per_second for record in records],
         "best": [bool(record.best) for record in records],
     }
-    return {name: np.array(values, dtype=bool if name == "best" else float) for name, values in rows.items()}
+    return {
+        name: np.array(values, dtype=bool if name == "best" else float) for name, values in rows.items()
+    } | losses
 
 
 def _number(value: float | None) -> float:

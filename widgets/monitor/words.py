@@ -14,7 +14,8 @@ HELP = """
 **Reading the curves.** The error is the root mean square of log₁₀(predicted / true density): 0.3 dex is a factor
 of 2. *Training* (dashed) is measured on the patches the network learns from, *validation* on gas it never saw: when
 validation rises while training still falls, it learns by heart. The large mark is the epoch whose weights are kept.
-Smoothing draws running means over the measured curves, which stay, paler.
+The *loss* is what the training lowers, in its own unit; a logarithm of a likelihood may be negative, and its
+axis is then linear. Smoothing draws running means over the measured curves, which stay, paler.
 
 **Pause** ends the training when its epoch is finished; nothing is lost. **Stop** ends it at the next batch; the
 unfinished epoch is repeated. **Resume** goes on exactly where it was, after either.
@@ -77,9 +78,12 @@ def code(run_path: str | Path, beside: Sequence[str | Path], smoothing: float) -
 
 
 def _error(record: Any) -> str:
-    """Return the error of a record on the validation patches; a dash where it is not known."""
-    known = record is not None and record.validation_rmse_dex is not None
-    return f"{record.validation_rmse_dex:.3f} dex" if known else "–"
+    """Return the error of a record on the validation patches; where it is not known the loss, before the first a dash."""
+    if record is None:
+        return "–"
+    if record.validation_rmse_dex is None:
+        return f"loss {record.validation_loss:.3g}"
+    return f"{record.validation_rmse_dex:.3f} dex"
 
 
 def _figures(seen: Any) -> dict[str, str]:

@@ -191,6 +191,20 @@ def is_prediction(path: Path) -> bool:
         return False
 
 
+def source_of(path: Path, shown: Any) -> Path | None:
+    """Return the map that a prediction was made of, if it lies beside it; None if it does not, or `shown` fits already."""
+    from polaris_lab.observations import Prediction
+
+    try:
+        check_pair(shown, Prediction.open(path), path.name)
+    except ValueError:
+        with quiet(), fits.open(path) as hdus:
+            name = Path(str(hdus[0].header.get("SOURCE", ""))).name
+        source = path.with_name(name) if name else path
+        return source if source != path and source.is_file() else None
+    return None
+
+
 def open_prediction(path: Path, observation: Any) -> tuple[Any, np.ndarray | None, str]:
     """Open a prediction of a map.
 

@@ -79,9 +79,17 @@ class Desk(param.Parameterized):
         """
         path = self._inside(self.path)
         if overlay_data.is_prediction(path):
-            self.prediction = self.path
+            name = self.path
+            source = overlay_data.source_of(path, self._overlay.observation)
+            if source is not None:  # the map that it was made of, which lies beside it and is not shown yet
+                self.path = source.relative_to(self._folder).as_posix()
+                self._hint()
+                self.open()
+            self.prediction = name
             self._open_prediction()
             return
+        if not self.distance:  # of a link: what was chosen on the page has been asked already
+            self._hint()
         observation, lines, warned = overlay_data.open_map(path, self.distance, self.species, unit=self.unit)
         sources = overlay_data.Sources(lines)
         self._overlay.show(observation, None, sources=sources, warned=warned)

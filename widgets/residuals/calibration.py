@@ -179,7 +179,9 @@ class BeforeAfterView:
         self.panes = [pn.pane.Bokeh(one.figure, **wide) for one in self.figures]
         self._table = pn.pane.HTML("", stylesheets=[parts.STYLE], **wide)
         half = {"styles": {"flex": "1 1 330px", "min-width": "0"}}
-        self._boxes = [pn.Column(pane, **half) for pane in self.panes]
+        self._boxes = [
+            pn.Column(visible=False, **half) for _ in self.panes
+        ]  # filled when there is a correction
         self.view: Any = pmui.Column(
             pmui.Typography("Before and after the correction", variant="h6"),
             pn.FlexBox(*self._boxes, **wide),
@@ -198,6 +200,8 @@ class BeforeAfterView:
             if box.visible:
                 one = corrected[number]
                 figure.show(one, by)
+                if not len(box):
+                    box.append(self.panes[number])
                 columns += [
                     (f"{one.name}, before", one.before.evaluation),
                     (f"{one.name}, after", one.evaluation),

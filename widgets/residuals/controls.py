@@ -67,6 +67,6 @@ def make_controls(explorer: Any, workspace: str | Path | None) -> Any:
 def region_fields(explorer: Any) -> list[Any]:
     """Return the fields of the four ends of the region [log10 of cm^-3]."""
     return [
-        pmui.FloatInput.from_param(explorer.param[name], label=f"{words} [log₁₀ cm⁻³]", step=0.1, width=190)
+        pmui.FloatInput.from_param(explorer.param[name], label=f"{words} [log₁₀ cm⁻³]", step=0.1, width=205)
         for name, words in REGION
     ]

@@ -14,6 +14,9 @@ from widgets.maps import colour_limits
 NAMES = ("column_density", "target", "predicted", "residual")
 TITLES = {"column_density": "Column density", "target": "True", "predicted": "Predicted", "residual": "Error"}
 
+FRAME = 168
+"""Sides of a map on the screen [px]: its pixels stay squares, however wide the page is."""
+
 MOST_PIXELS = 4_000_000
 """Of patches, evenly chosen, that the colours are found from: the page waits for it."""
 
@@ -90,8 +93,9 @@ class PatchMaps:
         )
 
         quantity = style.QUANTITIES[{"target": "density", "predicted": "density"}.get(name, name)]
-        figure = new_figure(TITLES[name], "x [pc]", "y [pc]", x_range=Range1d(0, 1), y_range=Range1d(0, 1))
-        figure.update(height=320, min_width=240)
+        ranges = {"x_range": Range1d(0, 1), "y_range": Range1d(0, 1)}
+        figure = new_figure(TITLES[name], "x [pc]", "y [pc]", frame=(FRAME, FRAME), **ranges)
+        figure.update(toolbar_location="above")  # beside it, the map would not fit into a quarter of the page
         figure.grid.visible = False
         source = ColumnDataSource({"image": [], "side": []})
         kind = LinearColorMapper if name == "residual" else LogColorMapper

@@ -99,7 +99,7 @@ class RunSide:
         """What shows the figures, by their names; "maps" is a list."""
         figures = {name: getattr(self, name).figure for name in ("correlation", "violins", "errors")}
         panes: dict[str, Any] = {name: pn.pane.Bokeh(one, **_WIDE) for name, one in figures.items()}
-        return {**panes, "maps": [pn.pane.Bokeh(figure, **_WIDE) for figure in self.maps.figures]}
+        return {**panes, "maps": [pn.pane.Bokeh(figure) for figure in self.maps.figures]}
 
     # -- the job -------------------------------------------------------------------------------------
 

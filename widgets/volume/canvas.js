@@ -75,7 +75,11 @@ export function render({ model, el }) {
     }
     return false;
   }
-  function label() { overlay.draw(model.scene, cameraOf(view), sheet.width / Math.max(1, picture.width)); }
+  function label(seen = view, part = 1, why = " while it moves") {  // box, ticks and words over a picture of this camera, drawn with this part of its sides
+    const scene = part > 0.99 ? model.scene : { ...model.scene, corner: [...model.scene.corner, `the picture is reduced ${(1 / part).toFixed(1)}×${why}`] };
+    stats.corner = scene.corner ?? [];
+    overlay.draw(scene, cameraOf(seen), sheet.width / Math.max(1, picture.width));
+  }
 
   // -- frames marched here
   function quick() {  // one reduced frame at once
@@ -83,7 +87,7 @@ export function render({ model, el }) {
     job++;
     marcher.resize(Math.max(8, Math.round(picture.width * coarse)), Math.max(8, Math.round(picture.height * coarse)));
     marcher.aim(model.scene, cameraOf(view), 2 * model.scene.stride);
-    marcher.strip(0, marcher.size[1]); marcher.show(); label();
+    marcher.strip(0, marcher.size[1]); marcher.show(); label(view, coarse);
     const ms = performance.now() - begun;
     scale = Math.max(0.12, Math.min(1, coarse * Math.sqrt(Math.min(1.5, Math.max(0.4, AIM_MS / Math.max(ms, 1))))));
     stats.frames++; stats.moving.push(ms); stats.scale = coarse; stats.first ??= performance.now() - stats.started;
@@ -114,21 +118,21 @@ export function render({ model, el }) {
     last = wanted; model.request = wanted;
   }
   async function arrived() {
-    const came = waiting;
+    const came = waiting, shown = last;  // while the picture is unpacked another one may be asked for
     waiting = null;
-    if (!model.frame?.byteLength || marcher) return;
+    if (!model.frame?.byteLength || marcher || !shown) return;
     try { image = await createImageBitmap(new Blob([model.frame])); } catch { return; }
     if (gone) return;
     picture.getContext("2d")?.drawImage(image, 0, 0, picture.width, picture.height);
-    label();
+    label(shown, image.width / picture.width, shown.moving ? undefined : "");  // the box of the camera that was drawn, not of the one that goes on
     stats.frames++; stats.first ??= performance.now() - stats.started;
-    if (last?.moving) stats.moving.push(performance.now() - came?.time); else stats.full++;
+    if (shown.moving) stats.moving.push(performance.now() - came?.time); else stats.full++;
     if (came && came.next !== null) ask(came.next);
   }
 
   function moved() {  // the camera moved: a reduced frame now, a whole one and word to the server when it rests
     if (gone || !model.scene.half) return;
-    if (served()) { label(); ask(true); } else quick();
+    if (served()) ask(true); else quick();
     clearTimeout(timer);
     timer = setTimeout(settled, 250);
   }
@@ -209,7 +213,7 @@ export function render({ model, el }) {
     let before = performance.now();
     const step = now => {
       if (gone || !model.spin) { settled(); return; }
-      if (!waiting) { turn(-Math.max(0.1, 0.03 * Math.min(200, now - before)), 0); before = now; if (served()) { label(); ask(true); } else quick(); }
+      if (!waiting) { turn(-Math.max(0.1, 0.03 * Math.min(200, now - before)), 0); before = now; if (served()) ask(true); else quick(); }
       spinning = requestAnimationFrame(step);
     };
     if (model.spin) spinning = requestAnimationFrame(step);
@@ -221,6 +225,14 @@ export function render({ model, el }) {
     const link = document.createElement("a");
     link.download = model.file_name; link.href = whole.toDataURL("image/png"); link.click();
   }
+  function keep() {  // the movie that the server has made
+    if (!model.movie?.byteLength) return;
+    const link = document.createElement("a");
+    link.download = model.file_name.replace(/\.png$/, ".webp");
+    link.href = URL.createObjectURL(new Blob([model.movie], { type: "image/webp" }));
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
 
   host.read = () => marcher?.read();
   model.on("view", () => { if (JSON.stringify(model.view) !== JSON.stringify(view)) { view = copyOf(model.view); redraw(); } });
@@ -231,6 +243,7 @@ export function render({ model, el }) {
   model.on("renderer", () => { start(); redraw(); });
   model.on("spin", spin);
   model.on("shoot", shoot);
+  model.on("movie", keep);
   model.on("remove", () => { gone = true; cancelAnimationFrame(spinning); clearTimeout(timer); watch.disconnect(); marcher?.release(); });
   const watch = new ResizeObserver(() => { if (fit()) redraw(); });
   start();

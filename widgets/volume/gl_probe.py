@@ -19,7 +19,7 @@ _PROBE = (
 
 REMEDY = (
     "PyVista needs an OpenGL library on this machine: install libegl1 (Debian, Ubuntu: apt-get install libegl1; Fedora: "
-    "dnf install mesa-libEGL), then start again. The viewer in the browser and the torch projector work without"
+    "dnf install mesa-libEGL), then start again. The viewer in the browser and the torch projector work without it."
 )
 
 

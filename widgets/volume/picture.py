@@ -12,6 +12,7 @@ from widgets.volume import server as volume_server
 from widgets.volume import words as volume_words
 from widgets.volume.camera import Camera
 from widgets.volume.data import Grid, VolumeData
+from widgets.volume.movie import Movie
 from widgets.volume.projector import Scene
 from widgets.volume.ray_marcher import VolumeCanvas
 
@@ -28,6 +29,7 @@ class Picture:
     Attributes
     ----------
     canvas : VolumeCanvas
+    movie : Movie
     """
 
     def __init__(self, viewer: Any):
@@ -51,9 +53,11 @@ class Picture:
         self.canvas.param.watch(lambda event: viewer.param.update(spin=event.new), "spin")
         viewer.param.watch(lambda event: self.canvas.param.update(spin=event.new), "spin")
         self.canvas.spin = viewer.spin
+        self.movie = Movie(self._round, lambda film: self.canvas.param.update(movie=film))
 
     def load(self, data: VolumeData, grid: Grid) -> None:
         """Take another volume; its textures are sent with the next drawing."""
+        self.movie.stop()
         self._data, self._grid, self._sent = data, grid, {}
         self._server.load(data, grid)
 
@@ -151,23 +155,33 @@ class Picture:
         if not pn.state.loaded:
             _later(lambda: self._answer(event))
             return
-        asked, viewer, frame = event.new, self._viewer, b""
+        asked, frame = event.new, b""
         if self._scene is None or not asked:
             return
         try:
-            frame = self._server.frame(
-                self._scene,
-                Camera.from_view(asked),
-                with_pyvista=self._drawn == "pyvista",
-                width=int(asked["width"]),
-                height=int(asked["height"]),
-                moving=bool(asked["moving"]),
-                picture=viewer.picture,
-                level=viewer.level,
-                cell=(viewer.depth, viewer.row, viewer.column),
+            frame = self._frames(moving=bool(asked["moving"]))(
+                Camera.from_view(asked), int(asked["width"]), int(asked["height"])
             )
         finally:
             self.canvas.param.update(frame=frame, answered=int(asked["number"]))
+
+    def _frames(self, *, moving: bool) -> Callable[[Camera, int, int], bytes]:
+        """Return what draws the scene as it stands now, on the server."""
+        viewer, scene = self._viewer, self._scene
+        choices = {
+            "with_pyvista": self._drawn == "pyvista",
+            "moving": moving,
+            "picture": viewer.picture,
+            "level": viewer.level,
+            "cell": (viewer.depth, viewer.row, viewer.column),
+        }
+        return lambda camera, width, height: self._server.frame(
+            scene, camera, width=width, height=height, **choices
+        )
+
+    def _round(self) -> tuple[Camera, Callable[[Camera, int, int], bytes]] | None:
+        """Return where a movie begins and what draws it, None where nothing is shown."""
+        return None if self._scene is None else (self._viewer.camera(), self._frames(moving=False))
 
 
 def _later(action: Callable[[], Any]) -> None:

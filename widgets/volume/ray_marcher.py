@@ -34,6 +34,7 @@ class VolumeCanvas(JSComponent):
     answered = param.Integer(0, doc="Number of the request that `frame` answers.")
     spin = param.Boolean(False, doc="Whether the camera goes round.")
     shoot = param.Integer(0, doc="Counts up to save the picture as a file.")
-    file_name = param.String("volume.png", doc="Name of that file.")
+    movie = param.Bytes(b"", doc="A movie of the server, WebP, which the browser saves as a file.")
+    file_name = param.String("volume.png", doc="Name of the picture's file.")
 
     _esm = "\n".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SCRIPTS)

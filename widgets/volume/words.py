@@ -22,6 +22,11 @@ HELP = """
 **Opacity.** Drag the points of the curve, click to add one, select one and press backspace to take it away; or type them.
 
 **Slices.** Tap one to move the two others.
+
+**Drawn** by the browser (WebGL2), or by the server: *torch* works everywhere, *PyVista* draws isosurfaces and slices too,
+if the machine has an OpenGL library. While the picture moves it is reduced; its corner tells how much.
+
+**Save movie** goes once around what is seen, drawn by the server, and saves a .webp file; press again to stop.
 """
 
 EMPTY = (

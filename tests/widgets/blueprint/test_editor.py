@@ -1,7 +1,7 @@
+"""The editor of blueprints without a browser: drawing, wires, settings, steps back and forth."""
+
 from __future__ import annotations
 
-import json
-import shutil
 import time
 
 import numpy as np
@@ -12,34 +12,10 @@ import polaris_lab as lab
 from polaris_lab.models import preset_names
 from polaris_lab.models.draft import Draft
 from polaris_lab.models.presets.registry import tiny_settings
-from widgets import BlueprintEditor, blueprint_editor
-from widgets.blueprint import training as blueprint_training
+from tests.widgets.blueprint.conftest import send, shown, state, wires
+from widgets import BlueprintEditor
 from widgets.blueprint import words as blueprint_words
 from widgets.blueprint.canvas import ACROSS, layered
-from widgets.blueprint.figures import as_tiles
-
-
-@pytest.fixture
-def editor(tmp_path):
-    return BlueprintEditor(lab.Blueprint.unet(layers=2, base_filters=4), workspace_folder=tmp_path)
-
-
-def state(editor) -> tuple[str, str, str]:
-    alert = editor._parts._state
-    return alert.severity, alert.title, alert.object
-
-
-def send(editor, **message) -> None:
-    """Do what a browser does: change the drawing, and tell the server."""
-    editor.canvas.flow._handle_msg(message)
-
-
-def shown(editor) -> dict:
-    return {node["id"]: node for node in editor.canvas.flow.nodes}
-
-
-def wires(editor) -> list[tuple[str, str, str]]:
-    return [(e["source"], e["target"], e["targetHandle"]) for e in editor.canvas.flow.edges]
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -313,117 +289,6 @@ def test_the_lines_of_an_unfinished_drawing_give_it_too(editor):
     assert names["again"].draft == editor.draft
 
 
-def test_exported_python_is_the_same_network(editor):
-    import torch
-
-    names: dict = {}
-    exec(editor.python(), names)
-    model = lab.build_model(editor.blueprint)
-    network = names["Network"]()
-    network.load_state_dict(model.state_dict())
-    x = torch.full((1, 1, 16, 16), 21.5)
-    assert torch.equal(network.eval()(x), model.eval()({"column_density": x}))
-    editor._parts._export.param.trigger("clicks")
-    assert editor._parts._python._pane.tags == [editor.python()]
-    editor.remove("contrast")
-    assert editor._parts._export.disabled
-    with pytest.raises(ValueError, match="expected a wire"):
-        editor.python()
-
-
-def test_saving_asks_before_it_replaces_another_file(editor, tmp_path):
-    editor.set("correction", layers=3)
-    assert editor.unsaved
-    assert editor._parts.keys.unsaved
-    path = editor.save("blueprints/net.json")
-    assert lab.Blueprint.from_json(path.read_text()) == editor.blueprint
-    assert not editor._parts.keys.unsaved
-    editor.set("correction", layers=2)
-    editor.save("blueprints/net.json")  # our own
-    path.write_text("mine now")
-    editor._parts._name.value = "blueprints/net.json"
-    editor._parts._save.param.trigger("clicks")
-    assert "stands there already" in state(editor)[2]
-    assert path.read_text() == "mine now"
-    assert editor._parts._overwrite.visible
-    editor._parts._overwrite.param.trigger("clicks")
-    assert lab.Blueprint.from_json(path.read_text()) == editor.blueprint
-    assert not list(tmp_path.rglob("*.tmp"))
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("../net.json", "inside the workspace"),
-        ("/etc/net.json", "inside the workspace"),
-        ("", "inside the workspace"),
-        ("net.txt", "ends in .json"),
-    ],
-)
-def test_a_bad_file_name_is_refused(editor, name, words):
-    with pytest.raises(ValueError, match=words):
-        editor.save(name)
-    assert words in state(editor)[2]
-
-
-def test_an_unfinished_drawing_is_not_saved_as_a_blueprint(editor, tmp_path):
-    editor.remove("contrast")
-    with pytest.raises(ValueError, match="expected a wire"):
-        editor.save("net.json")
-    assert not (tmp_path / "net.json").exists()
-
-
-def _broken(kind: str) -> bytes:
-    data = lab.Blueprint.unet(layers=2, base_filters=4).to_dict()
-    if kind == "unknown block":
-        data["nodes"][0]["block"] = "local_contrest"
-    if kind == "bad setting":
-        data["nodes"][1]["settings"]["layers"] = 0
-    if kind == "newer":
-        data["schema"] = 999
-    if kind == "no blueprint":
-        data = {"a": 1}
-    text = json.dumps(data)
-    return {"half": text[:100].encode(), "bytes": b"\xff\xfe\x00", "list": b"[]"}.get(kind, text.encode())
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("half", "fault in line"),
-        ("bytes", "UTF-8"),
-        ("list", "expected an object"),
-        ("unknown block", "did you mean 'local_contrast'"),
-        ("bad setting", "at least 1"),
-        ("newer", "schema|version"),
-        ("no blueprint", "unknown key|schema"),
-    ],
-)
-def test_a_broken_file_is_told_and_changes_nothing(editor, tmp_path, kind, words):
-    before = editor.draft
-    (tmp_path / "net.json").write_bytes(_broken(kind))
-    with pytest.raises((ValueError, TypeError), match=words):
-        editor.load("net.json")
-    assert editor.draft == before
-    assert state(editor)[1] == "Not done"
-    editor._parts.open_field.field.value = "net.json"  # on the page it is told, and goes no further
-    assert editor.draft == before
-
-
-def test_a_page_opens_what_its_address_names_or_says_why_not(editor, tmp_path):
-    editor.save("nets/net.json")
-    page = blueprint_editor.app("nets/net.json", workspace_folder=tmp_path)
-    assert "3821 parameters" in page.main[-1][0].object.replace("&#32;", " ")
-    for bad in ("gone.json", "../x.json"):
-        page = blueprint_editor.app(bad, workspace_folder=tmp_path)
-        assert page.main[-1][0].severity == "error"
-
-
-def test_an_address_with_nonsense_is_said(editor):
-    editor.refuse({"image_side": "soup"})
-    assert "image&#95;side=soup" in state(editor)[2]
-
-
 def test_two_editors_share_nothing(editor, tmp_path):
     other = BlueprintEditor(lab.Blueprint.unet(layers=2, base_filters=4), workspace_folder=tmp_path)
     other.remove("contrast")
@@ -431,96 +296,6 @@ def test_two_editors_share_nothing(editor, tmp_path):
     assert "contrast" in shown(editor)
     assert editor.node == ""
     assert other.canvas.flow is not editor.canvas.flow
-
-
-def test_training_makes_a_run_and_starts_a_worker(editor, new_run, tmp_path, monkeypatch):
-    shutil.copytree(new_run / "dataset.zarr", tmp_path / "sets" / "fog.zarr")
-    started = []
-    monkeypatch.setattr("widgets.run_watcher.start_worker", started.append)
-    run = editor.train("sets/fog.zarr", "runs/drawn", epochs=2)
-    assert started == [run.path]
-    assert lab.Run.open(tmp_path / "runs" / "drawn").blueprint == editor.blueprint
-    assert run.config.epochs == 2
-    assert editor.training._link.object == blueprint_training.monitor_link("runs/drawn")
-    with pytest.raises(FileExistsError):
-        editor.train("sets/fog.zarr", "runs/drawn")
-    with pytest.raises((ValueError, OSError)):
-        editor.train("sets/none.zarr", "runs/other")
-    with pytest.raises(ValueError, match="expected one of the list"):
-        editor.train("", "runs/other")
-    with pytest.raises(ValueError, match="inside the workspace"):
-        editor.train("sets/fog.zarr", "../runs")
-    editor.remove("contrast")
-    with pytest.raises(ValueError, match="expected a wire"):
-        editor.train("sets/fog.zarr", "runs/other")
-
-
-def test_the_inside_of_a_trained_run(trained_run, tmp_path):
-    run = lab.Run.open(trained_run)
-    editor = BlueprintEditor(run, workspace_folder=tmp_path)
-    inside = editor.inside
-    assert not inside._figures.visible
-    editor.node = "correction"
-    assert inside._figures.visible
-    arrays = run.model().weights("correction")
-    inside.array.value = key = "encoder.0.0.convolution.weight"
-    drawn = inside.weights._source.data
-    assert f"of {np.prod(arrays[key].shape[:2])} tiles" in inside.weights.figure.title.text
-    assert np.array_equal(drawn["image"][0][:3, :3], arrays[key][0, 0])
-    inside.part.value = "correction.encoder.1"
-    dataset = run.dataset()
-    import torch
-
-    for patch in (0, 5):
-        inside.patch.value = patch
-        inside.part.value = "correction.encoder.1"
-        image = torch.from_numpy(np.log10(dataset.read("column_density", [patch]))[:, None])
-        expected = run.model().features({"column_density": image})["correction.encoder.1"][0].numpy()
-        side = expected.shape[-1]
-        assert np.allclose(inside.maps._source.data["image"][0][:side, :side], expected[0], atol=1e-4)
-    inside.patch.value = 99
-    assert "expected a number from 0 to 15" in inside._words.object
-    inside.patch.value = 1
-    editor.add("offset", name="extra")
-    assert "has no node of this name" in inside._words.object.replace("&#95;", "_")
-    editor.set("correction", base_filters=8)
-    editor.node = "correction"
-    assert "Changed since" in inside._words.object
-
-
-def test_a_run_that_is_deleted_or_not_trained_is_said(trained_run, new_run, tmp_path):
-    editor = BlueprintEditor(lab.Run.open(new_run), workspace_folder=tmp_path)
-    assert editor.inside._words.title == "Nothing to see inside yet"
-    editor = BlueprintEditor(lab.Run.open(trained_run), workspace_folder=tmp_path)
-    editor.node = "correction"
-    shutil.rmtree(trained_run)
-    editor.inside.patch.value = 2
-    assert editor.inside._words.title == "No feature maps"
-    editor.set("correction", layers=3)  # the drawing lives on
-
-
-def test_the_curve_that_a_kan_has_learned(new_run, tmp_path):
-    dataset = lab.PatchDataset.open(new_run / "dataset.zarr")
-    blueprint = lab.Blueprint.preset("just_kan", **tiny_settings("just_kan"))
-    config = lab.TrainingConfig(epochs=1, batch_size=4, device="cpu")
-    run = lab.Run.create(tmp_path / "kan", blueprint, dataset, config).train(progress=False)
-    editor = BlueprintEditor(workspace_folder=tmp_path)
-    editor.load("kan")
-    node = next(n.name for n in blueprint.nodes if n.block == "pixel_kan")
-    editor.node = node
-    (pane,) = editor.inside._curve
-    from polaris_lab.models.kan import learned_curve
-
-    drawn = [r.data_source.data for r in pane.object.renderers if hasattr(r, "data_source")]
-    expected = 10 ** learned_curve(run.model()).y
-    assert any(np.allclose(data["density"], expected, rtol=1e-5) for data in drawn if "density" in data)
-    editor.node = blueprint.nodes[0].name
-    assert not len(editor.inside._curve)
-
-
-def test_tiles_keep_the_last_two_axes():
-    values = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
-    assert np.array_equal(as_tiles(values)[5], values[1, 2])
 
 
 def test_a_cell_of_a_notebook_holds_the_drawing_and_the_figures(editor):

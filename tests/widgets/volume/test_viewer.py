@@ -1,15 +1,14 @@
-from __future__ import annotations
+"""The volume viewer without a browser: data, view, emission, and frames of the server."""
 
-import io
+from __future__ import annotations
 
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from PIL import Image
-from scipy import ndimage
 
 import polaris_lab as lab
+from tests.widgets.volume.conftest import SHAPE, asked, said
 from widgets import VolumeViewer, volume_viewer
 from widgets.volume import data as volume_data
 from widgets.volume import gl_probe
@@ -17,46 +16,6 @@ from widgets.volume.camera import Camera
 from widgets.volume.projector import picture
 from widgets.volume.scene import emission_of, markers_of
 from widgets.volume.textures import colour_table, parse_points
-
-SHAPE = (20, 24, 16)
-
-
-@pytest.fixture(scope="module")
-def cloud():
-    rng = np.random.default_rng(0)
-    noise = ndimage.gaussian_filter(rng.normal(size=SHAPE), 2.0)
-    motion = {axis: ndimage.gaussian_filter(rng.normal(size=SHAPE), 4.0) * 20 for axis in "zyx"}
-    density = 300 * np.exp(1.2 * noise / noise.std())
-    return lab.SimulationCube(density, cell_size=0.1 * u.pc, velocity=motion, name="fog")
-
-
-@pytest.fixture
-def viewer(cloud):
-    return VolumeViewer(cloud)
-
-
-@pytest.fixture
-def ppv():
-    values = np.random.default_rng(3).random((6, 8, 10)).astype(np.float32)
-    return lab.PPVCube(
-        values, np.arange(6.0) * 0.5 - 1, pixel_size=0.1 * u.pc, axis="z", line=lab.Line.named("13CO")
-    )
-
-
-def said(viewer) -> str:
-    return f"{viewer._state.title}: {viewer._state.object}"
-
-
-def asked(viewer, **changes) -> np.ndarray:
-    """Ask for a frame as the browser does, and return the picture that it gets."""
-    canvas = viewer._picture.canvas
-    size = {"width": 60, "height": 40, "moving": False, "number": canvas.answered + 1}
-    canvas.request = {**viewer.camera().to_view(), **size, **changes}
-    assert canvas.answered == canvas.request["number"]
-    return np.asarray(Image.open(io.BytesIO(canvas.frame)))
-
-
-# -- data ------------------------------------------------------------------------------------------------
 
 
 def test_the_texture_is_the_logarithm_between_the_limits(viewer, cloud):
@@ -185,9 +144,6 @@ def test_other_quantities_of_a_cloud(cloud):
         VolumeViewer(cloud, quantity="temperature")
 
 
-# -- view ------------------------------------------------------------------------------------------------
-
-
 def test_the_lines_of_python_give_the_same_view(tmp_path, cloud):
     path = cloud.save(tmp_path / "fog.npy")
     viewer = VolumeViewer(workspace_folder=tmp_path)
@@ -289,9 +245,6 @@ def test_two_viewers_share_nothing(cloud):
     assert two._picture.canvas.scene["mode"] == "composite"
 
 
-# -- emission --------------------------------------------------------------------------------------------
-
-
 def test_the_channel_changes_only_numbers(viewer):
     viewer.mode = "emission"
     canvas = viewer._picture.canvas
@@ -311,9 +264,6 @@ def test_a_line_cube_adds_up_to_its_integrated_intensity(ppv):
     expected = lab.integrated_intensity(ppv)
     assert made.peak == pytest.approx(float(expected.max()), rel=1e-5)
     assert made.label == "∫ dv [K km s⁻¹]"
-
-
-# -- the server draws ------------------------------------------------------------------------------------
 
 
 def test_without_webgl_the_server_draws_and_says_so(viewer):
@@ -344,70 +294,3 @@ def test_pyvista_without_gl_is_said_with_the_remedy(viewer, monkeypatch):
     assert "install libegl1" in said(viewer).replace("&#45;", "-")
     assert viewer._picture.canvas.renderer == "torch"
     assert asked(viewer).std() > 5
-
-
-# -- the page --------------------------------------------------------------------------------------------
-
-
-def page_of(tmp_path, **options):
-    return volume_viewer.app(workspace_folder=tmp_path, **options)
-
-
-def test_files_of_all_kinds_open_by_their_name(tmp_path, cloud, ppv):
-    cloud.save(tmp_path / "fog.fits")
-    np.save(tmp_path / "plain.npy", np.asarray(cloud.density))
-    ppv.to_fits(tmp_path / "line.fits")
-    viewer = VolumeViewer(workspace_folder=tmp_path)
-    assert "Choose a file" in said(viewer)
-    for name, label in (("fog.fits", "z [pc]"), ("plain.npy", "z [cells]"), ("line.fits", "v [km s⁻¹]")):
-        viewer.open(name)
-        assert not viewer._state.visible, said(viewer)
-        assert viewer._data.axes[0].label == label
-        assert viewer.path == name
-        names: dict = {}
-        exec(viewer.code(), names)
-
-
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # astropy leaves a broken file open
-@pytest.mark.parametrize(
-    "name", ["broken.fits", "broken.npy", "cut.npy", "map.npy", "gone.npy", "../outside.npy"]
-)
-def test_a_file_that_is_no_cube_is_said_with_a_remedy(tmp_path, cloud, name):
-    (tmp_path / "broken.fits").write_bytes(b"SIMPLE  =                    T" + b"x" * 4000)
-    (tmp_path / "broken.npy").write_bytes(b"not numpy")
-    whole = cloud.save(tmp_path / "cut.npy").read_bytes()
-    (tmp_path / "cut.npy").write_bytes(whole[: len(whole) // 3])
-    np.save(tmp_path / "map.npy", np.ones((4, 4)))
-    viewer = VolumeViewer(cloud, workspace_folder=tmp_path)
-    viewer.open(name)
-    assert viewer._state.severity == "error"
-    assert any(word in said(viewer) for word in ("choose another", "Copy it again", "expected a name inside"))
-    assert viewer._data.name == "fog"  # what was shown stays
-    viewer.azimuth = 1.0
-
-
-def test_bad_values_on_the_way_are_said(tmp_path):
-    values = np.ones((4, 4, 4), np.float32)
-    values[2] = -1
-    lab.SimulationCube(np.ones((4, 4, 4)), cell_size=1 * u.pc).save(tmp_path / "bad.npy")
-    stored = np.load(tmp_path / "bad.npy", mmap_mode="r+")
-    stored[:] = values
-    stored.flush()
-    viewer = VolumeViewer(workspace_folder=tmp_path)
-    viewer.open("bad.npy")
-    assert "expected positive finite values" in said(viewer)
-
-
-def test_the_page_of_a_newcomer_shows_the_sample(tmp_path):
-    page = page_of(tmp_path)
-    assert page.title == "Volume viewer"
-
-
-def test_the_page_of_a_bad_path_says_so(tmp_path):
-    page = page_of(tmp_path, path="nothing.fits")
-    words = " ".join(
-        str(alert.object) for alert in page.main[-1].select(lambda part: hasattr(part, "severity"))
-    )
-    assert "no such file" in words
