@@ -87,5 +87,7 @@ def test_bad_settings(kind, settings, message):
 @pytest.mark.parametrize("block", [Convolution(kernel_size=5), DoubleConvolution(), KANConv(1, 2)])
 def test_an_image_that_reflection_cannot_continue(block):
     """A side of one pixel has nothing to reflect."""
-    with pytest.raises(ValueError, match=r"expected an image of at least \d pixels a side.* got 1 x 8; give a larger"):
+    with pytest.raises(
+        ValueError, match=r"expected an image of at least \d pixels a side.* got 1 x 8; give a larger"
+    ):
         block(torch.zeros(1, 1, 1, 8))

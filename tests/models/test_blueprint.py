@@ -276,7 +276,9 @@ def test_nodes_that_are_no_sequence(nodes):
     ],
 )
 def test_json_that_is_none(text, got):
-    with pytest.raises(ValueError, match=f"blueprint: expected JSON, got {got}.*; give what to_json returned"):
+    with pytest.raises(
+        ValueError, match=f"blueprint: expected JSON, got {got}.*; give what to_json returned"
+    ):
         Blueprint.from_json(text)
 
 
@@ -293,7 +295,7 @@ def test_numbers_that_json_does_not_hold(value):
 
 
 def test_more_weights_than_can_be_counted():
-    with pytest.raises(ValueError, match="node 'n': .*overflow"):
+    with pytest.raises(ValueError, match=r"node 'n': .*overflow"):
         Node("n", "unet", {"base_filters": 10**9}, ("column_density",))
 
 

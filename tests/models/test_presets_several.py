@@ -227,7 +227,9 @@ def test_surroundings_that_are_none(context, mask, got):
 def test_inputs_of_another_number_of_images(log_maps):
     model = build_model(Blueprint.preset("context_unet", layers=2, base_filters=4))
     for name, values in (("pixel_size", torch.zeros(2, 1, 1, 1)), ("context_mask", torch.zeros(1, 1, 8, 8))):
-        with pytest.raises(ValueError, match=f"input '{name}': expected as many images .* 6, got {len(values)}"):
+        with pytest.raises(
+            ValueError, match=f"input '{name}': expected as many images .* 6, got {len(values)}"
+        ):
             model({"column_density": log_maps, name: values})
 
 
