@@ -21,7 +21,7 @@ from widgets.evaluation import (
     power_ratio,
     residuals_before_after,
 )
-from widgets.kan_curves import learned_curves
+from widgets.kan_curves import layer_curves, learned_curves
 from widgets.lines import lines
 from widgets.map_grids import map_grid
 from widgets.maps import correlation, sky_map, spatial_error
@@ -56,6 +56,7 @@ __all__ = [
     "density_pdfs",
     "history_table",
     "integrated_map",
+    "layer_curves",
     "learned_curves",
     "learning_rate_curve",
     "line_of_sight",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import holoviews as hv
 import numpy as np
 
-from polaris_lab.models.kan import LearnedCurve
+from polaris_lab.models.kan import LayerCurves, LearnedCurve
 from widgets import style
 from widgets.axes import bokeh_options, curve_options, label_log_axes
 
@@ -94,6 +94,51 @@ def learned_curves(
     )
     hooks = [*overlay.opts.get("plot", backend="bokeh").kwargs.get("hooks", []), hook]
     return overlay.opts(opts.Overlay(backend="bokeh", hooks=hooks, legend_position="top_left"))
+
+
+def layer_curves(
+    curves: LayerCurves,
+    *,
+    count: int = 6,
+    formulas: Mapping[tuple[int, int], Callable[[np.ndarray], np.ndarray]] | None = None,
+    title: str = "Curves of a layer",
+    width: int = 420,
+    height: int = 300,
+) -> hv.Overlay:
+    """Draw the curves of a layer of K-Net or U-KAN that matter most: what a feature adds to an output.
+
+    Parameters
+    ----------
+    curves : LayerCurves
+        From :func:`polaris_lab.models.kan.layer_curves`.
+    count : int
+        How many, the strongest ones.
+    formulas : mapping of (out, in) to callable, optional
+        Fitted to some of them; drawn dashed.
+    title, width, height
+        Head and frame [px].
+    """
+    opts = bokeh_options()
+    x = hv.Dimension("feature", label="feature [standard deviations of the training set]")
+    y = hv.Dimension("added", label="what it adds to the output")
+    layers: list[hv.Element] = [
+        hv.VSpan(-2, 2).opts(opts.VSpan(backend="bokeh", color=style.NEUTRAL, alpha=0.12))
+    ]
+    for (out, number), colour in zip(curves.strongest(count), style.SERIES * count, strict=False):
+        named = f"{number + 1} → {out + 1}"
+        layers.append(
+            hv.Curve((curves.x, curves.y[:, out, number]), x, y, label=named).opts(
+                opts.Curve(backend="bokeh", color=colour, line_width=2, tools=["hover"])
+            )
+        )
+    for formula in (formulas or {}).values():
+        layers.append(
+            hv.Curve((curves.x, formula(curves.x)), x, y, label="formula").opts(
+                opts.Curve(backend="bokeh", color="black", line_width=1.5, line_dash="dashed")
+            )
+        )
+    overlay = hv.Overlay(layers).opts(curve_options(title, width, height, xlabel=x.label, ylabel=y.label))
+    return overlay.opts(opts.Overlay(backend="bokeh", legend_position="right"))
 
 
 def _dimensions(curve: LearnedCurve) -> tuple[hv.Dimension, hv.Dimension]:

@@ -58,6 +58,8 @@ class LocalContrast(FittedBlock):
         level = torch.where(valid, x, 0.0).sum(dim=(-2, -1), keepdim=True).div(count).round()  # (N, C, 1, 1)
         x = torch.where(valid, x - level, 0.0)  # (N, C, H, W)
         both = torch.stack([x, valid.to(x.dtype)])  # (2, N, C, H, W)
+        # Read back: torch.compile (2.13) writes the answer over an x that it has put into the stack, and frees that.
+        x = both[0]  # (N, C, H, W)
         kind = x.device.type
         with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
             both = self._smooth_rows(both)  # (2, N, C, H, W)

@@ -254,3 +254,40 @@ def test_bad_input():
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=match):
             build_model(Blueprint.preset(name, **settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "match"),
+    [
+        (
+            "multi_input",
+            {"extra_outputs": "max_density"},
+            TypeError,
+            r"extra_outputs: .*; write \('max_density',\)",
+        ),
+        (
+            "multi_input",
+            {"extra_outputs": ("max_density",) * 2},
+            ValueError,
+            "extra_outputs: .* names that differ",
+        ),
+        (
+            "context_unet",
+            {"extra_outputs": ("mass_weighted_density",)},
+            ValueError,
+            "extra_outputs: .* differ",
+        ),
+        (
+            "multi_input",
+            {"optional_inputs": "temperature"},
+            TypeError,
+            "optional_inputs: expected a list of names",
+        ),
+        ("multi_input", {"channel_width": "0.5"}, TypeError, "channel_width: expected a number of km/s"),
+        ("volume", {"outputs": ("max_density",) * 2}, ValueError, "outputs: expected names that differ"),
+        ("volume", {"outputs": 3}, TypeError, "outputs: expected a list of names, got 3"),
+    ],
+)
+def test_names_that_are_none(name, settings, error, match):
+    with pytest.raises(error, match=match):
+        Blueprint.preset(name, **settings)

@@ -114,7 +114,7 @@ def kan_node(model: BlueprintModel) -> Node:
     if len(nodes) != 1:
         raise ValueError(
             f"learned_curve: expected a network with one node 'pixel_kan', got {len(nodes)} in "
-            f"{model.blueprint.name!r}; the presets just_kan and unet_and_kan have one"
+            f"{model.blueprint.name!r}; the presets just_kan and unet_and_kan have one, layer_curves shows those of others"
         )
     if model.nodes[nodes[0].name].in_channels != 1:
         raise ValueError(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.node import Node
+from polaris_lab.models.presets.outputs import checked_names_of
 from polaris_lab.models.presets.parts import check_choices, checked_inputs, ending, head_channels
 from polaris_lab.models.presets.registry import register_preset
 from polaris_lab.models.presets.several import LineCube, input_parts
@@ -111,7 +112,8 @@ def multi_input(
         line=LineCube(velocity_channels, line, line_features, channel_width),
         condition_channels=condition_channels,
     )
-    outputs = (output, *extra_outputs)
+    outputs = (output, *checked_names_of("extra_outputs", extra_outputs, beside=(output,)))
+    optional = inputs[1:] if optional_inputs is None else checked_names_of("optional_inputs", optional_inputs)
     if not is_logarithmic(output):
         raise ValueError(
             f"multi_input: expected a density as the main output, got {output!r}, which has no dex; name it among "
@@ -152,6 +154,6 @@ def multi_input(
         nodes=tuple(nodes),
         output=output,
         name=f"U-Net {base_filters} x {layers} of {len(inputs)} inputs",
-        extra_outputs=tuple(extra_outputs),
-        optional_inputs=tuple(inputs[1:] if optional_inputs is None else optional_inputs),
+        extra_outputs=outputs[1:],
+        optional_inputs=optional,
     )

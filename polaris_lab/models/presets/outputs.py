@@ -22,17 +22,35 @@ def checked_outputs(output: str, outputs: Sequence[str]) -> tuple[str, ...]:
     >>> checked_outputs("max_density", ())
     ('max_density',)
     """
-    if isinstance(outputs, str) or not isinstance(outputs, Sequence):
-        raise TypeError(f"outputs: expected a list of names, got {outputs!r}; write ({outputs!r},)")
+    outputs = checked_names_of("outputs", outputs)
     if not outputs:
         return (output,)
     if output not in (DEFAULT_OUTPUT, outputs[0]):
         raise ValueError(
             f"outputs: expected the first to be output={output!r}, got {list(outputs)}; leave one of the two out"
         )
-    if len(set(outputs)) < len(outputs):
-        raise ValueError(f"outputs: expected names that differ, got {list(outputs)}; name each once")
-    return tuple(outputs)
+    return outputs
+
+
+def checked_names_of(argument: str, names: Sequence[str], *, beside: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names that an argument lists, which differ from each other and from those `beside` them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no sequence of names (a bare text is none: its letters would be the names), or one comes twice.
+
+    Examples
+    --------
+    >>> checked_names_of("extra_outputs", ["max_density"], beside=["mass_weighted_density"])
+    ('max_density',)
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TypeError(f"{argument}: expected a list of names, got {names!r}; write ({names!r},)")
+    every = [*beside, *names]
+    if any(name in every[:number] for number, name in enumerate(every)):
+        raise ValueError(f"{argument}: expected names that differ, got {every}; name each once")
+    return tuple(names)
 
 
 def split_channels(network: str, outputs: Sequence[str], channels: int) -> tuple[list[Node], list[str]]:

@@ -108,7 +108,7 @@ def check_inputs(preset: str, inputs: Sequence[str], line: LineCube) -> None:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         With the input and the remedy.
     """
     for name in inputs:
@@ -126,6 +126,8 @@ def check_inputs(preset: str, inputs: Sequence[str], line: LineCube) -> None:
             )
     if line.form not in LINE_FORMS:
         raise ValueError(f"line: unknown form {line.form!r}: {did_you_mean(str(line.form), LINE_FORMS)}")
+    if isinstance(line.channel_width, bool) or not isinstance(line.channel_width, int | float):
+        raise TypeError(f"channel_width: expected a number of km/s, such as 0.5, got {line.channel_width!r}")
     if ("ppv_cube" in inputs) != (line.channels is not None):
         raise ValueError(
             f'{preset}: expected velocity_channels with the input "ppv_cube", and only then, got {line.channels}; it is '

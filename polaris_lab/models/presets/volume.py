@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from polaris_lab.models.blueprint import Blueprint
 from polaris_lab.models.node import Node
+from polaris_lab.models.presets.outputs import checked_names_of
 from polaris_lab.models.presets.parts import check_choices, checked_inputs
 from polaris_lab.models.presets.registry import register_preset
 from polaris_lab.models.presets.several import LineCube, input_parts
@@ -85,7 +86,8 @@ def volume(
     """
     check_choices(reference_scale=reference_scale)
     inputs = checked_inputs("volume", inputs)
-    outputs = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    outputs = checked_names_of("outputs", (outputs,) if isinstance(outputs, str) else outputs)
+    optional = inputs[1:] if optional_inputs is None else checked_names_of("optional_inputs", optional_inputs)
     known = (*DERIVED, "density_cube")
     if not outputs or outputs[0] == "density_cube" or not set(outputs) <= set(known):
         raise ValueError(
@@ -130,5 +132,5 @@ def volume(
         output=outputs[0],
         name=f"volume of {depth_cells} cells, U-Net {base_filters} x {layers}",
         extra_outputs=outputs[1:],
-        optional_inputs=tuple(inputs[1:] if optional_inputs is None else optional_inputs),
+        optional_inputs=optional,
     )
