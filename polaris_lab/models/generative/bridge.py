@@ -120,7 +120,7 @@ def bridge_noise(levels: int = 1000, beta_max: float = 0.3) -> Tensor:
     Examples
     --------
     >>> round(float(bridge_noise()[-1]), 3)
-    0.375
+    0.376
     """
     if levels < 4:
         raise ValueError(f"levels: expected a whole number of at least 4, got {levels}; 1000 are usual")
