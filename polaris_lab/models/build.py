@@ -29,7 +29,7 @@ from polaris_lab.models.node import Node
 from polaris_lab.models.reach import front_nodes, receptive_margin, trim
 from polaris_lab.models.registry import Fitted, block_class, input_names
 
-GENERATIVE_PRESETS = '"flow_matching", "diffusion" or "invertible"'
+GENERATIVE_PRESETS = '"flow_matching", "diffusion", "bridge" or "invertible"'
 
 
 class BlueprintModel(nn.Module):
@@ -159,7 +159,7 @@ class BlueprintModel(nn.Module):
         """
         if self.drawn is None:
             raise ValueError(
-                f"model: expected a generative network (flow matching, diffusion, invertible) to draw samples from, got "
+                f"model: expected a generative network (flow matching, diffusion, bridge, invertible) to draw samples from, got "
                 f"{self.blueprint.name!r}, which gives one answer; train one of the presets {GENERATIVE_PRESETS}"
             )
         return self.nodes[self.drawn.node]
@@ -197,7 +197,7 @@ class BlueprintModel(nn.Module):
         samples : int
             Maps to draw for each image. Their mean is the best estimate, their spread its uncertainty.
         steps : int, optional
-            Evaluations of the network for each; by default 8 (flow matching), 16 (diffusion), 1 (invertible).
+            Evaluations of the network for each; by default 8 (flow matching), 16 (diffusion), 32 (bridge), 1 (invertible).
         seed : int
             Of the noise; the same seed gives the same samples on every device.
 

@@ -17,6 +17,7 @@ SETTINGS = {"layers": 1, "base_filters": 4, "reference_scale": 3.0}
 NAMES = {
     "flow_matching": {},
     "diffusion": {"scheduler": "ddpm"},
+    "bridge": {},
     "invertible": {"features": 4, "couplings": 2},
 }
 

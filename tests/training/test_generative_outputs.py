@@ -36,7 +36,7 @@ def dataset(tmp_path_factory) -> PatchDataset:
     )
 
 
-@pytest.fixture(scope="module", params=["flow_matching", "diffusion", "invertible"])
+@pytest.fixture(scope="module", params=["flow_matching", "diffusion", "bridge", "invertible"])
 def run(request, tmp_path_factory, dataset) -> Run:
     more = {"features": 4, "couplings": 2} if request.param == "invertible" else {}
     config = TrainingConfig(epochs=8, batch_size=4, learning_rate=1e-2, seed=3, device="cpu")

@@ -4,7 +4,7 @@ import holoviews as hv
 import numpy as np
 import pytest
 
-from polaris_lab.models.kan import LearnedCurve, fit_formula
+from polaris_lab.models.kan import LayerCurves, LearnedCurve, fit_formula
 from widgets import figures
 
 
@@ -44,3 +44,15 @@ def test_contrast_has_its_own_axes(curve):
         figures.learned_curves({"a": equivariant, "b": curve})
     with pytest.raises(ValueError, match="expected curves of one quantity"):
         figures.learned_curves({})
+
+
+def test_curves_of_a_layer_are_the_strongest_with_their_formulas():
+    x = np.linspace(-3, 3, 40)
+    curves = LayerCurves("last", x, np.stack([0.1 * x, x, np.sin(x)], axis=-1)[:, None])
+    formula = fit_formula(x, x, names=["linear"])
+    overlay = figures.layer_curves(curves, count=2, formulas={(0, 1): formula})
+    lines = {element.label: element for element in overlay if isinstance(element, hv.Curve)}
+    assert list(lines) == ["2 → 1", "3 → 1", "formula"]  # 1 -> 1 matters least
+    np.testing.assert_allclose(lines["formula"]["added"], x, atol=1e-9)
+    plot = hv.render(overlay, backend="bokeh")
+    assert plot.xaxis.axis_label == "feature [standard deviations of the training set]"

@@ -4,7 +4,7 @@ One file a family; importing this package registers all of them.
 """
 
 from polaris_lab.models.presets.context import context_unet
-from polaris_lab.models.presets.generative import diffusion, diffusion_xu, flow_matching, invertible
+from polaris_lab.models.presets.generative import bridge, diffusion, diffusion_xu, flow_matching, invertible
 from polaris_lab.models.presets.graph import graph_unet
 from polaris_lab.models.presets.kan import just_kan, knet, ukan, unet_and_kan
 from polaris_lab.models.presets.multi import multi_input
@@ -19,6 +19,7 @@ from polaris_lab.models.presets.unet import unet
 from polaris_lab.models.presets.volume import volume
 
 __all__ = [
+    "bridge",
     "context_unet",
     "diffusion",
     "diffusion_xu",

@@ -158,6 +158,46 @@ def diffusion_xu(
     )
 
 
+@register_preset("bridge", tiny=TINY)
+def bridge(
+    layers: int = 3,
+    base_filters: int = 16,
+    *,
+    start_noise: float = 0.1,
+    residual: bool = True,
+    scale_equivariant: bool = True,
+    reference_scale: float = 16.0,
+    inputs: Sequence[str] = ("column_density",),
+    output: str = "mass_weighted_density",
+    outputs: Sequence[str] = (),
+) -> Blueprint:
+    """Return the blueprint of a Schroedinger bridge: samples that start at the baseline of the map, not at pure noise.
+
+    Parameters
+    ----------
+    layers, base_filters, start_noise
+        See :class:`polaris_lab.models.generative.bridge.Bridge`.
+    residual : bool
+        Start at a power law of the column density. With False the start is the column density itself, up to a factor: the
+        pairs of Astro-DSB.
+    scale_equivariant, reference_scale, inputs, output, outputs
+        As for :func:`flow_matching`.
+
+    Examples
+    --------
+    >>> [node.block for node in bridge(residual=False).nodes]
+    ['local_contrast', 'offset', 'bridge']
+    """
+    settings = {"layers": layers, "base_filters": base_filters, "start_noise": start_noise}
+    choices = {
+        "residual": residual,
+        "scale_equivariant": scale_equivariant,
+        "reference_scale": reference_scale,
+    }
+    name = f"bridge {base_filters} x {layers}"
+    return _blueprint("bridge", name, settings, choices, inputs, checked_outputs(output, outputs))
+
+
 @register_preset("invertible", tiny={**TINY, "features": 4, "couplings": 2, "bins": 4})
 def invertible(
     layers: int = 2,

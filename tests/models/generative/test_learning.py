@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from polaris_lab.models.generative.bridge import Bridge, back, bridge_noise
 from polaris_lab.models.generative.diffusion import Diffusion, antithetic_levels
 from polaris_lab.models.generative.flow_matching import FlowMatching, integrate
 from polaris_lab.models.generative.invertible import Invertible
@@ -96,6 +97,75 @@ def test_the_schedulers_signal_is_that_of_the_formula():
         assert len(scheduler.timesteps) == 10
 
 
+def bridge() -> Bridge:
+    return Bridge(base_filters=4, layers=1)
+
+
+def exact_bridge(x: torch.Tensor, time: float) -> torch.Tensor:
+    """Return E[(x_t - y) / s_f | x_t] for y ~ N(m, s^2) and a start of deviation 0.1 about 0."""
+    noise = bridge_noise()
+    forward = float(noise[round(time * 1000)])
+    share = (forward / float(noise[-1])) ** 2
+    variance = (1 - share) ** 2 * SPREAD**2 + (0.1 * share) ** 2 + forward**2 * (1 - share)
+    clean = MEAN + (1 - share) * SPREAD**2 / variance * (x - (1 - share) * MEAN)
+    return (x - clean) / forward
+
+
+def test_the_exact_bridge_leads_to_the_target():
+    """From a start that knows nothing of y, by noise of its own: the spread grows with the steps, up to the true one."""
+    noise = torch.randn(1, 1, 150, 150, dtype=torch.float64)
+    ends = {
+        steps: bridge().generate(exact_bridge, noise, steps, torch.Generator().manual_seed(0))
+        for steps in (1, 8, 32, 400)
+    }
+    torch.testing.assert_close(ends[1], torch.full_like(noise, MEAN), rtol=0, atol=0.01)
+    spreads = [float(end.std()) / SPREAD for end in ends.values()]
+    assert spreads == sorted(spreads)
+    assert spreads[0] < 0.02
+    assert spreads[2] > 0.9
+    assert spreads[3] == pytest.approx(1, abs=0.02)
+    assert float(ends[400].mean()) == pytest.approx(MEAN, abs=0.01)
+    again = bridge().generate(exact_bridge, noise, 8, torch.Generator().manual_seed(0))
+    assert torch.equal(again, ends[8])
+
+
+def test_the_noise_of_a_bridge_is_the_same_from_both_ends():
+    """s_f^2 + s_b^2 is the whole noise; half of it lies on either side of the middle."""
+    square = bridge_noise(1000).square()
+    beta = torch.diff(square, prepend=torch.zeros(1, dtype=torch.float64))
+    torch.testing.assert_close(beta, beta.flip(0), rtol=1e-9, atol=1e-15)
+    assert float(square[499]) == pytest.approx(0.5 * float(square[-1]), rel=1e-9)
+    assert float(beta[0]) == pytest.approx(1e-4, rel=1e-6)
+    assert float(beta.max()) < 0.3 / 1000
+
+
+def test_two_steps_back_are_one():
+    """The posterior of a bridge with a known end composes: mean and variance of two steps are those of one."""
+    x, clean, zero = torch.tensor([1.3]), torch.tensor([-0.4]), torch.zeros(1)
+    far, near = 0.37, 0.12
+    for middle in (0.13, 0.25, 0.36):
+        halfway = back(x, clean, far, middle, zero)
+        torch.testing.assert_close(back(halfway, clean, middle, near, zero), back(x, clean, far, near, zero))
+        first = float(back(zero, zero, far, middle, torch.ones(1)))
+        second = float(back(zero, zero, middle, near, torch.ones(1)))
+        whole = float(back(zero, zero, far, near, torch.ones(1)))
+        assert ((near / middle) ** 2 * first) ** 2 + second**2 == pytest.approx(whole**2, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"levels": 3}, "levels: expected a whole number of at least 4, got 3"),
+        ({"beta_max": 0.0}, "beta_max: expected a positive number, got 0.0"),
+        ({"start_noise": -1.0}, "start_noise: expected a number of 0 or more, got -1.0"),
+        ({"in_channels": 0}, "in_channels: expected a whole number of at least 1, got 0"),
+    ],
+)
+def test_a_bridge_that_is_none(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Bridge(layers=1, base_filters=4, **settings)
+
+
 def test_levels_are_antithetic():
     levels = antithetic_levels(7, 1000, torch.Generator().manual_seed(0))
     assert torch.equal(levels[:3] + levels[4:], torch.full((3,), 999))
@@ -108,6 +178,7 @@ def test_levels_are_antithetic():
     [
         pytest.param(FlowMatching, {"base_filters": 8}, 320, 48, 1.05, id="flow_matching"),
         pytest.param(Diffusion, {"base_filters": 8}, 380, 48, 1.12, id="diffusion"),
+        pytest.param(Bridge, {"base_filters": 8}, 380, 48, 1.12, id="bridge"),
         pytest.param(
             Invertible,
             {"base_filters": 8, "features": 8, "couplings": 2, "bins": 6},
@@ -171,5 +242,5 @@ def test_two_numbers_of_a_line_of_sight_are_learnt_together(learn):
 
 
 def test_all_are_generative():
-    for block in (FlowMatching(base_filters=4), Diffusion(base_filters=4), Invertible(base_filters=4)):
+    for block in (kind(base_filters=4) for kind in (FlowMatching, Diffusion, Bridge, Invertible)):
         assert isinstance(block, Generative)

@@ -14,8 +14,8 @@ from polaris_lab.models.generative.flow_matching import FlowMatching
 from polaris_lab.models.generative.invertible import Invertible
 from polaris_lab.models.presets import tiny_settings
 
-NAMES = ("flow_matching", "diffusion", "diffusion_xu", "invertible")
-STEPS = {"flow_matching": 2, "diffusion": 2, "diffusion_xu": 2, "invertible": 1}
+NAMES = ("flow_matching", "diffusion", "diffusion_xu", "bridge", "invertible")
+STEPS = {"flow_matching": 2, "diffusion": 2, "diffusion_xu": 2, "bridge": 2, "invertible": 1}
 
 
 def maps(count: int = 3, size: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
