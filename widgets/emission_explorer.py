@@ -53,6 +53,7 @@ class EmissionExplorer(Place, Dashboard):
 
     Examples
     --------
+    >>> import numpy as np
     >>> import polaris_lab as lab
     >>> explorer = EmissionExplorer(lab.PPVCube(np.ones((8, 4, 4)), np.arange(8.0)))
     >>> explorer.velocity = 3.2

@@ -285,11 +285,11 @@ def test_7200_ticks_cost_little(new_run, record):
 
 
 def test_errors_are_told_in_dex_whatever_the_loss_counts(record):
-    """The negative log-likelihood may be below 0; a record of an older version does not tell its error."""
+    """The negative log-likelihood may be below 0; a record of an older version tells its loss alone."""
     seen = SimpleNamespace(records=[record(0, training_loss=0.04, validation_loss=0.09)], done=1, epochs=2)
     likelihood = dataclasses.replace(seen.records[0], training_loss=-1.1, validation_loss=-1.2)
     older = dataclasses.replace(likelihood, training_rmse_dex=None, validation_rmse_dex=None)
-    for kept, told in ((likelihood, "0.300 dex"), (older, "–")):
+    for kept, told in ((likelihood, "0.300 dex"), (older, "loss -1.2")):
         seen.records, seen.best, seen.seconds_left = [kept], kept, None
         assert f"<dt>validation error</dt><dd>{told}</dd>" in wording.numbers(seen)
         curve = Curve()

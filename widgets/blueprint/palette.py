@@ -38,7 +38,7 @@ def entries() -> dict[str, list[Entry]]:
     Examples
     --------
     >>> [name for kind, name, _words in entries()["Presets"]][:2]
-    ['context_unet', 'diffusion']
+    ['bridge', 'context_unet']
     """
     return _entries(block_names(), preset_names(), quantity_names())
 
