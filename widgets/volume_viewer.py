@@ -22,6 +22,7 @@ from widgets.volume.controls import Controls
 from widgets.volume.data import make_grid, volume_data
 from widgets.volume.picture import Picture
 from widgets.volume.projector import MODES
+from widgets.volume.reading import Reading
 from widgets.volume.slices import OpacityFigure, SliceFigure
 from widgets.volume.textures import (
     COLOURS,
@@ -142,20 +143,25 @@ class VolumeViewer(Dashboard):
         """
         data = volume_data(cube, quantity)
         markers = volume_scene.markers_of(cores, data)
+        if not data.large:
+            grid = make_grid(data)
         self._pending = (data, markers, source, quantity)
+        self._reading.offer(data if data.large else None)
         if data.large:
             self._say("warning", "A large cube", volume_words.reduce_request(data))
-            self._reduce.param.update(visible=True, label=f"Read it, reduced {data.factor}×")
             return
-        self.read()
+        self._load(grid)
 
     def read(self) -> None:
-        """Read the cube that waits, reduced as far as a browser needs, and show it."""
+        """Read the large cube that waits, reduced as far as a browser needs, and show it; on a page, while it goes on."""
+        self._reading.start()
+
+    def _load(self, grid: Any) -> None:
+        """Show what was read of the cube that waits."""
         data, markers, source, quantity = self._pending
-        grid = make_grid(data)
+        self._reading.offer(None)
         self._data, self._grid, self.markers, self._source = data, grid, markers, source
         self._quantity, self._emission = quantity, {}
-        self._reduce.visible = False
         self._loading = True
         try:
             self._fit()
@@ -329,10 +335,7 @@ class VolumeViewer(Dashboard):
         wide = {"sizing_mode": "stretch_width"}
         self._pending = self._scene = self._quantity = self._automatic = None
         self._state = pmui.Alert(title="", object="", severity="info", margin=10, **wide)
-        self._reduce = pmui.Button(
-            label="", icon="compress", color="primary", variant="contained", visible=False
-        )
-        self._reduce.on_click(lambda _event: self.read())
+        self._reading = Reading(self._load, lambda error: self._say("error", "Not read", str(error)))
         self._picture = Picture(self)
         self._opacity = OpacityFigure(
             on_change=lambda points: self.param.update(opacity=write_points(points))
@@ -348,7 +351,7 @@ class VolumeViewer(Dashboard):
         self.controls = self._controls.view
         self.main = pmui.Column(
             self._state,
-            self._reduce,
+            self._reading.button,
             self._picture.canvas,
             pn.FlexBox(shoot, self._picture.movie.button, align_items="center", **wide),
             self._value,

@@ -250,8 +250,18 @@ class Grid:
         return np.round(255 * self.scaled(self.peak if mode == "maximum" else self.mean)).astype(np.uint8)
 
 
-def make_grid(data: VolumeData, factor: int | None = None) -> Grid:
-    """Read a volume, reduced by a factor so that no side has more than :data:`MOST_CELLS` cells.
+def make_grid(
+    data: VolumeData, factor: int | None = None, *, on_layer: Callable[[int, int], object] | None = None
+) -> Grid:
+    """Read a volume, each cell once, reduced by a factor so that no side has more than :data:`MOST_CELLS` cells.
+
+    Parameters
+    ----------
+    data : VolumeData
+    factor : int, optional
+        Cells of a block along a side.
+    on_layer : callable, optional
+        Told how many layers of blocks are read, and how many there are; what it raises ends the reading.
 
     Raises
     ------
@@ -259,8 +269,7 @@ def make_grid(data: VolumeData, factor: int | None = None) -> Grid:
         If a density is not positive and finite, or nothing is finite.
     """
     factor = factor or data.factor
-    mean = reduce_blocks(data, factor)
-    peak = reduce_blocks(data, factor, largest=True) if factor > 1 else mean
+    mean, peak = _blocks(data.layers, data.shape, factor, on_layer)
     good = np.isfinite(mean)
     if not good.any():
         raise ValueError("cube: expected values, got NaN or infinity everywhere; choose another file")
@@ -272,17 +281,15 @@ def make_grid(data: VolumeData, factor: int | None = None) -> Grid:
     return Grid(mean, peak, factor, low, high, data.logarithmic)
 
 
-def reduce_blocks(data: VolumeData, factor: int, *, largest: bool = False) -> np.ndarray:
-    """Return means (or the largest values) of cubic blocks; NaN does not count, blocks at the far ends may be thinner.
+def reduce_field(values: Any, factor: int) -> np.ndarray:
+    """Return the means of cubic blocks of one field of a cube; NaN does not count, blocks at the far ends may be thinner.
 
     Parameters
     ----------
-    data : VolumeData
-        Read layer by layer, each one once.
+    values : array_like, shape (depth, rows, columns)
+        Read layer by layer.
     factor : int
         Cells of a block along a side.
-    largest : bool
-        Maxima instead of means.
 
     Returns
     -------
@@ -290,37 +297,43 @@ def reduce_blocks(data: VolumeData, factor: int, *, largest: bool = False) -> np
 
     Examples
     --------
-    >>> data = volume_data(np.arange(27.0).reshape(3, 3, 3))
-    >>> reduce_blocks(data, 2).shape, float(reduce_blocks(data, 2)[0, 0, 0])
+    >>> means = reduce_field(np.arange(27.0).reshape(3, 3, 3), 2)
+    >>> means.shape, float(means[0, 0, 0])
     ((2, 2, 2), 6.5)
     """
-    return _blocks(data.layers, data.shape, factor, largest)
-
-
-def reduce_field(values: Any, factor: int) -> np.ndarray:
-    """Return block means of one field of a cube (see :func:`reduce_blocks`)."""
-    return _blocks(lambda a, b: np.asarray(values[a:b], np.float32), tuple(values.shape), factor, False)
+    return _blocks(lambda a, b: np.asarray(values[a:b], np.float32), tuple(values.shape), factor)[0]
 
 
 def _blocks(
-    read: Callable[[int, int], np.ndarray], shape: tuple[int, ...], factor: int, largest: bool
-) -> np.ndarray:
+    read: Callable[[int, int], np.ndarray],
+    shape: tuple[int, ...],
+    factor: int,
+    on_layer: Callable[[int, int], object] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the largest value of each block."""
     if factor == 1:
         parts = [read(start, stop) for start, stop in layer_ranges(shape)]
-        return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
-    made = np.empty(tuple(-(-n // factor) for n in shape), np.float32)
+        whole = np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        return whole, whole
+    mean, peak = (np.empty(tuple(-(-n // factor) for n in shape), np.float32) for _ in range(2))
     rows, columns = (np.arange(0, n, factor) for n in shape[1:])
-    for layer in range(made.shape[0]):
+
+    def joined(layer: np.ndarray, join: np.ufunc) -> np.ndarray:
+        return join.reduceat(join.reduceat(layer, rows, axis=0), columns, axis=1)
+
+    for layer in range(len(mean)):
         slab = read(layer * factor, min((layer + 1) * factor, shape[0]))
-        if largest:
-            flat = np.fmax.reduce(slab, axis=0)
-            made[layer] = np.fmax.reduceat(np.fmax.reduceat(flat, rows, axis=0), columns, axis=1)
-            continue
         good = np.isfinite(slab)
-        sums = []
-        for values in (np.where(good, slab, 0), good):
-            flat = values.sum(axis=0, dtype=np.float64)
-            sums.append(np.add.reduceat(np.add.reduceat(flat, rows, axis=0), columns, axis=1))
-        with np.errstate(invalid="ignore"):
-            made[layer] = sums[0] / sums[1]
-    return made
+        peak[layer] = joined(np.fmax.reduce(slab, axis=0), np.fmax)
+        if good.all():
+            count = joined(np.full(shape[1:], float(len(slab))), np.add)
+            mean[layer] = joined(slab.sum(axis=0, dtype=np.float64), np.add) / count
+        else:
+            sums = [
+                joined(part.sum(axis=0, dtype=np.float64), np.add) for part in (np.where(good, slab, 0), good)
+            ]
+            with np.errstate(invalid="ignore"):
+                mean[layer] = sums[0] / sums[1]
+        if on_layer is not None:
+            on_layer(layer + 1, len(mean))
+    return mean, peak

@@ -58,8 +58,8 @@ def test_nothing_of_a_huge_cube_is_read_before_it_is_asked_for(tmp_path):
     viewer = VolumeViewer(workspace_folder=tmp_path)
     viewer.open("huge.npy")
     assert "1024 × 1024 × 1024 cells, 4.3 GB" in said(viewer)
-    assert viewer._reduce.visible
-    assert viewer._reduce.label == "Read it, reduced 4×"
+    assert viewer._reading.button.visible
+    assert viewer._reading.button.label == "Read it, reduced 4×"
     assert viewer._data is None
 
 
@@ -68,9 +68,9 @@ def test_a_large_cube_is_reduced_on_request(cloud, monkeypatch):
     monkeypatch.setattr(volume_data, "MOST_CELLS", 12)
     viewer = VolumeViewer(cloud)
     assert viewer._data is None
-    viewer._reduce.clicks += 1
+    viewer._reading.button.clicks += 1
     assert viewer._grid.mean.shape == (10, 12, 8)
-    assert not viewer._reduce.visible
+    assert not viewer._reading.button.visible
     assert "reduced 2×" in viewer._picture.canvas.scene["corner"][0]
 
 
