@@ -383,8 +383,9 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
     where = pmui.Typography(inspector_words.where(folder), variant="body2")
     page = shell.page(
         TITLE,
-        [explorer.controls, where, pmui.Markdown(complexity_words.HELP)],
+        [explorer.controls, where],
         [explorer.main],
+        later=[pmui.Markdown(complexity_words.HELP)],
         purpose=PURPOSE,
     )
     if pn.state.location is not None:

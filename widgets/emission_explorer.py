@@ -341,8 +341,9 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", observed
     where = pmui.Typography(inspector_words.where(folder), variant="body2")
     page = shell.page(
         TITLE,
-        [explorer.controls, where, pmui.Markdown(emission_words.HELP)],
+        [explorer.controls, where],
         shell.in_turn(explorer.main, 7),
+        later=[pmui.Markdown(emission_words.HELP)],
         purpose=PURPOSE,
     )
     if pn.state.location is not None:

@@ -384,8 +384,13 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
     observation, estimate, cores, sources = overlay_data.sample()
     overlay = PredictionOverlay(observation, estimate, cores=cores, sources=sources, workspace_folder=folder)
     overlay.desk.param.update(path=path or "", **options)
-    controls = [overlay.desk.view, overlay.controls, pmui.Markdown(overlay_words.HELP)]
-    page = shell.page(TITLE, controls, shell.in_turn(overlay.main, 5), purpose=PURPOSE)
+    page = shell.page(
+        TITLE,
+        [overlay.desk.view],
+        shell.in_turn(overlay.main, 5),
+        later=[overlay.controls, pmui.Markdown(overlay_words.HELP)],
+        purpose=PURPOSE,
+    )
     location = pn.state.location
     if location is not None:
         location.sync(overlay.desk, list(overlay_desk.ADDRESS), on_error=overlay.desk.refuse)

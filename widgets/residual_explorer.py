@@ -332,8 +332,9 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
     where = pmui.Typography(inspector_words.where(folder), variant="body2")
     page = shell.page(
         TITLE,
-        [explorer.controls, where, pmui.Markdown(residual_words.HELP)],
+        [explorer.controls, where],
         shell.in_turn(explorer.main, 3),
+        later=[pmui.Markdown(residual_words.HELP)],
         purpose=PURPOSE,
     )
     if pn.state.location is not None:

@@ -117,7 +117,9 @@ def notify_user(error: Exception) -> None:
         pn.state.notifications.error(str(error) or type(error).__name__, duration=0)
 
 
-def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: str = "") -> Any:
+def page(
+    title: str, sidebar: Sequence[Any], main: Sequence[Any], *, later: Sequence[Any] = (), purpose: str = ""
+) -> Any:
     """Return a page with a side bar, a head and a main area.
 
     Parameters
@@ -125,8 +127,10 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     title : str
         What the page is.
     sidebar, main : sequence of Panel objects
-        Parts made of panel-material-ui; string icons on classic Panel buttons would fetch a font from outside. A served
-        page shows its main area first: the fields of a side bar cost the browser as much as a picture.
+        Parts made of panel-material-ui; string icons on classic Panel buttons would fetch a font from outside.
+    later : sequence of Panel objects
+        The lower end of the side bar. A served page shows it after its main area: ten fields cost the browser as much as
+        a picture. Not for fields that take a text: one that is built late may tell the server that it is empty.
     purpose : str
         One sentence under the title of the main area: what the page is for.
 
@@ -148,7 +152,7 @@ def page(title: str, sidebar: Sequence[Any], main: Sequence[Any], *, purpose: st
     head += [pmui.Typography(purpose, variant="body1", sizing_mode="stretch_width")] if purpose else []
     shown = pmui.Page(
         title=title,
-        sidebar=[_filled_later(sidebar)] if served and sidebar else list(sidebar),
+        sidebar=[*sidebar, _filled_later(later)] if served and later else [*sidebar, *later],
         main=[*head, *main],
         sidebar_width=300,
         theme_config={"light": {**THEME, "components": _PARTS}, "dark": {"components": _PARTS}},

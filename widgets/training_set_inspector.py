@@ -356,8 +356,7 @@ def app(
     workspace_folder, source
         As in :class:`TrainingSetInspector`.
     cube : SimulationCube, optional
-        What is shown without a path, shared by all visitors, which only read it; by default a small cloud made on
-        the spot.
+        What is shown without a path, shared by all visitors, which only read it; by default a small one made on the spot.
     patch_size : int, optional
         Side of a patch [pixels]; by default the largest on offer of which four fit along each side of the cloud.
 
@@ -384,8 +383,9 @@ def app(
     where = pmui.Typography(inspector_words.where(folder), variant="body2")
     page = shell.page(
         TITLE,
-        [choice, inspector.controls, where, pmui.Markdown(inspector_words.HELP)],
+        [choice, inspector.controls, where],
         shell.in_turn(inspector.main, 4),
+        later=[pmui.Markdown(inspector_words.HELP)],
         purpose=PURPOSE,
     )
     if pn.state.location is not None:

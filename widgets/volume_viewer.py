@@ -386,8 +386,9 @@ def app(path: str | None = None, *, workspace_folder: str | Path = ".", **option
         viewer.path = str(path)
     page = shell.page(
         TITLE,
-        [choice.view, viewer.controls, pmui.Markdown(volume_words.HELP)],
+        [choice.view, viewer.controls],
         [viewer.main],
+        later=[pmui.Markdown(volume_words.HELP)],
         purpose=PURPOSE,
     )
     if location is not None:
