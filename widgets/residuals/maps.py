@@ -97,6 +97,8 @@ class PatchMaps:
         figure = new_figure(TITLES[name], "x [pc]", "y [pc]", frame=(FRAME, FRAME), **ranges)
         figure.update(toolbar_location="above")  # beside it, the map would not fit into a quarter of the page
         figure.grid.visible = False
+        for axis in (*figure.xaxis, *figure.yaxis):
+            axis.ticker.desired_num_ticks = 4
         source = ColumnDataSource({"image": [], "side": []})
         kind = LinearColorMapper if name == "residual" else LogColorMapper
         mapper = kind(palette=palette(quantity.colours), low=0.1, high=1, nan_color=style.MISSING)
