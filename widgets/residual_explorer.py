@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import run_watcher, shell, workspace
+from widgets import run_watcher, shell, timers, workspace
 from widgets.dashboard import Dashboard
 from widgets.folder_choice import folders_with
 from widgets.inspector import words as inspector_words
@@ -96,7 +95,7 @@ class ResidualExplorer(Dashboard):
         ends = {} if region is None else dict(zip((name for name, _ in REGION), region, strict=True))
         super().__init__(**{**paths, **ends, **params})
         self._workspace = workspace_folder
-        self._wait = not _loop_runs() if wait is None else wait
+        self._wait = not timers.loop_runs() if wait is None else wait
         self.sides = [
             RunSide(
                 on_choose=self.choose,
@@ -205,14 +204,8 @@ class ResidualExplorer(Dashboard):
 
     def _follow(self) -> None:
         """In a notebook, look on a timer until the predictions end; pages do so as long as they are open."""
-        if not _loop_runs() or pn.state.curdoc is not None:
-            return
-
-        def look() -> None:
-            if not self.refresh():
-                timer.stop()
-
-        timer = pn.state.add_periodic_callback(look, PERIOD_MS)
+        if pn.state.curdoc is None:
+            timers.watch(self.refresh, PERIOD_MS)
 
     # -- view ----------------------------------------------------------------------------------------
 
@@ -349,11 +342,3 @@ def _first_run(folder: Path) -> str:
     return next(
         (name for name in names if (folder / name / "best.safetensors").exists()), names[0] if names else ""
     )
-
-
-def _loop_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

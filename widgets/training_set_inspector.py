@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import panel_material_ui as pmui
 import param
 
 from polaris_lab.datasets import PatchConfig
-from widgets import candidate_figures, dataset_job, parts, shell, workspace
+from widgets import candidate_figures, dataset_job, parts, shell, timers, workspace
 from widgets.dashboard import Dashboard
 from widgets.inspector import clouds as inspector_clouds
 from widgets.inspector import controls as inspector_controls
@@ -255,17 +254,8 @@ class TrainingSetInspector(Dashboard):
         self._job_state.param.update(severity=severity, title=title, object=parts.plain(words))
 
     def _watch(self) -> None:
-        """Look at the build on a timer until it ends; without an event loop the caller refreshes."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return
-
-        def look() -> None:
-            if not self.refresh().busy:
-                timer.stop()
-
-        timer = pn.state.add_periodic_callback(look, PERIOD_MS)
+        """Look at the build until it ends; without an event loop the caller refreshes."""
+        timers.watch(lambda: self.refresh().busy, PERIOD_MS)
 
     def _make_parts(self) -> None:
         """Make what is shown, once."""

@@ -314,7 +314,8 @@ def _explanation(work: Work, reference: dict[str, float] | None) -> list[str]:
         f"{work.channel_width_km_s:g} km/s, without noise.",
         "",
         "The first number of parameters is that of the preset's defaults (the report's sizes), the second that of the "
-        "network which was measured, whose inputs and outputs the table names. A CPU time is that of an epoch with its validation, over its steps. So little "
+        "network which was measured, whose inputs and outputs the table names. A CPU time is that of an epoch with its "
+        "validation, over its steps. So little "
         f"training ranks what is learnt quickly, not what is best in the end, and {work.held_out} clouds are few: "
         "differences of a few per cent mean nothing. Networks that draw samples without a baseline need far longer than this.",
     ]

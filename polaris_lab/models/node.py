@@ -121,11 +121,7 @@ def on_meta(kind: type[nn.Module], settings: str) -> tuple[nn.Module | None, typ
     try:
         with torch.device("meta"):
             return kind(**json.loads(settings)), None, ""
-    except (
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:  # a RuntimeError: more numbers than an address can count
+    except (RuntimeError, TypeError, ValueError) as error:  # the first: more numbers than can be counted
         return None, type(error), str(error)
 
 

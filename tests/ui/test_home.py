@@ -148,6 +148,9 @@ def test_each_card_of_the_home_page_leads_to_its_dashboard(visit, start_server, 
         assert page.title() == dashboard.title
         assert page.locator("nav a[aria-current]").inner_text() == dashboard.title
         page.get_by_role("navigation").get_by_role("link", name="Home").click()
+        page.get_by_role(
+            "link", name=dashboard.purpose
+        ).wait_for()  # a page that is left half loaded raises errors
 
 
 @pytest.mark.slow

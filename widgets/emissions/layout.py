@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from widgets import parts
+from widgets import parts, timers
 from widgets.emissions import files as emission_files
 from widgets.file_choice import FileChoice
 
@@ -106,15 +105,5 @@ def tell(explorer: Any, state: tuple[str, str, str], *, solvable: bool) -> None:
 
 def watch(look: Callable[[], Any], period_ms: int) -> None:
     """Look at a job on a timer until it ends; served pages look by themselves, and scripts without a loop wait."""
-    if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
-        return
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-
-    def again() -> None:
-        if not look().busy:
-            timer.stop()
-
-    timer = pn.state.add_periodic_callback(again, period_ms)
+    if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
+        timers.watch(lambda: look().busy, period_ms)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import html
 import re
 from pathlib import Path
 from typing import Any
 
-import panel as pn
 import panel_material_ui as pmui
 import param
 
 from polaris_lab.estimators import WITHOUT_TARGET
-from widgets import file_choice, parts, workspace
+from widgets import file_choice, parts, timers, workspace
 from widgets.dataset_job import Progress
 from widgets.overlay import data as overlay_data
 from widgets.overlay import prediction_job
@@ -238,17 +236,8 @@ class Desk(param.Parameterized):
         self._state.param.update(severity=severity, title=title, object=parts.plain(words))
 
     def _watch(self) -> None:
-        """Look at the prediction on a timer until it ends; without an event loop the caller refreshes."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return
-
-        def look() -> None:
-            if not self.refresh().busy:
-                timer.stop()
-
-        timer = pn.state.add_periodic_callback(look, PERIOD_MS)
+        """Look at the prediction until it ends; without an event loop the caller refreshes."""
+        timers.watch(lambda: self.refresh().busy, PERIOD_MS)
 
     @param.depends("run", watch=True)
     def _rename(self) -> None:

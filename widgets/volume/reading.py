@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from widgets import timers
 from widgets.volume.data import Grid, VolumeData, make_grid
 
 PERIOD_MS = 300
@@ -35,10 +35,8 @@ class Reading:
     def __init__(self, deliver: Callable[[Grid], Any], fail: Callable[[Exception], Any]):
         self._deliver, self._fail = deliver, fail
         self._data: VolumeData | None = None
-        self._stop, self._done, self._total = threading.Event(), 0, 0
-        self._thread: threading.Thread | None = None
+        self._work: _Work | None = None
         self._timer: Any = None
-        self._found: Grid | Exception | None = None
         self.button = pmui.Button(
             label="", icon="compress", color="primary", variant="contained", visible=False
         )
@@ -47,91 +45,100 @@ class Reading:
     @property
     def running(self) -> bool:
         """Whether a cube is being read."""
-        return self._thread is not None
+        return self._work is not None
 
     def offer(self, data: VolumeData | None) -> None:
-        """Let a cube be read at the press of the button; None takes the offer back, and ends a reading of another."""
+        """Let a cube be read at the press of the button; None takes the offer back. A reading of another ends."""
         self.stop()
         self._data = data
         self._say()
 
     def start(self) -> None:
-        """Begin to read the cube that was offered."""
-        self._stop, self._done, self._found = threading.Event(), 0, None
-        if not _loop_runs():
-            self._read(self._stop)
+        """Begin to read the cube that was offered.
+
+        Raises
+        ------
+        ValueError
+            If none was.
+        """
+        if self._data is None:
+            raise ValueError(
+                "volume: expected a large cube that waits to be read, got none; show or open one"
+            )
+        work = self._work = _Work(self._data)
+        if not timers.loop_runs():
+            work.read()
             self._end()
             return
-        self._thread = threading.Thread(target=self._read, args=(self._stop,), name="read-cube", daemon=True)
-        self._thread.start()
+        threading.Thread(target=work.read, name="read-cube", daemon=True).start()
+        if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+            pn.state.on_session_destroyed(lambda _context: work.stop.set())
         self._timer = pn.state.add_periodic_callback(self.look, period=PERIOD_MS)
         self._say()
 
     def stop(self) -> None:
         """Give a reading up; the cube stays on offer."""
-        if not self.running:
-            return
-        self._stop.set()
-        self._close()
-        self._say()
+        if self._work is not None:
+            self._work.stop.set()
+            self._close()
+            self._say()
 
     def look(self) -> None:
         """Tell how far it is, and deliver what is read."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._work is not None and self._work.ended.is_set():
+            self._end()
+        else:
             self._say()
-            return
-        self._close()
-        self._end()
 
     def wait(self) -> None:
         """Wait for a reading to end, and look."""
-        if self._thread is not None:
-            self._thread.join()
+        if self._work is not None:
+            self._work.ended.wait()
             self.look()
 
     def _close(self) -> None:
-        self._timer.stop()
-        self._thread = self._timer = None
+        if self._timer is not None:
+            self._timer.stop()
+        self._work = self._timer = None
 
     def _end(self) -> None:
-        found, self._found = self._found, None
+        found = self._work.found
+        self._close()
         self._say()
         if isinstance(found, Exception):
             self._fail(found)
-        elif found is not None:
+        else:
             self._deliver(found)
-
-    def _read(self, stop: threading.Event) -> None:
-        def follow(done: int, total: int) -> None:
-            if stop.is_set():
-                raise _StoppedError
-            self._done, self._total = done, total
-
-        try:
-            found: Grid | Exception | None = make_grid(self._data, on_layer=follow)
-        except _StoppedError:
-            return
-        except Exception as error:  # whatever it is, the page must say it
-            found = error
-        if not stop.is_set():
-            self._found = found
 
     def _say(self) -> None:
         if self._data is None:
             self.button.visible = False
             return
-        percent = 100 * self._done // max(1, self._total)
-        label = f"Stop reading ({percent} %)" if self.running else f"Read it, reduced {self._data.factor}×"
+        label = (
+            f"Read it, reduced {self._data.factor}×"
+            if self._work is None
+            else f"Stop reading ({self._work.percent} %)"
+        )
         self.button.param.update(visible=True, label=label, icon="stop" if self.running else "compress")
 
 
-class _StoppedError(Exception):
-    """The visitor asked to stop."""
+class _Work:
+    """One reading, which nothing but itself writes to: one that was given up cannot disturb the next."""
 
+    def __init__(self, data: VolumeData):
+        self._data = data
+        self.stop, self.ended = threading.Event(), threading.Event()
+        self.percent = 0
+        self.found: Grid | Exception | None = None
 
-def _loop_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    def read(self) -> None:
+        try:
+            self.found = make_grid(self._data, on_layer=self._follow)
+        except Exception as error:  # whatever it is, the page must say it
+            self.found = error
+        self.ended.set()
+
+    def _follow(self, done: int, total: int) -> None:
+        if self.stop.is_set():
+            raise InterruptedError("stopped")
+        self.percent = 100 * done // total

@@ -114,10 +114,8 @@ class Generative(nn.Module, abc.ABC):
             )
         check_targets_rise(target, self.above)
         extent = 0.0
-        free, guess = (
-            to_free(target, self.above),
-            self._free_baseline(baseline),
-        )  # (N, C, H, W), (N, 1 or C, H, W)
+        free = to_free(target, self.above)  # (N, C, H, W)
+        guess = self._free_baseline(baseline)  # (N, 1 or C, H, W)
         for channel in range(self.channels):
             own = channel if guess.shape[1] == self.channels else 0
             residual = free[:, [channel]] - guess[:, [own]]  # (N, 1, H, W)

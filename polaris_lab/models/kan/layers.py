@@ -147,7 +147,8 @@ def layer_curves(model: BlueprintModel, layer: str | None = None, *, points: int
     if points < 8:
         raise ValueError(f"points: expected at least 8, got {points}")
     x = torch.linspace(-RANGE, RANGE, points, dtype=torch.float64, device="cpu")  # (points,)
-    y = torch.einsum("pf,ofi->poi", layers[layer].basis.values(x), _weight(layers[layer]).sum(dim=-1))
+    kan = copy.deepcopy(layers[layer]).to("cpu").double()
+    y = torch.einsum("pf,ofi->poi", kan.basis.values(x), _weight(kan).sum(dim=-1))
     return LayerCurves(layer, x.numpy(), y.numpy())  # (points,), (points, out, in)
 
 
@@ -174,7 +175,7 @@ def prune_layers(
     Raises
     ------
     ValueError
-        As :func:`layer_curves`; if the threshold is out of range.
+        As :func:`layer_curves`; if the threshold is out of range, or no pixel of the maps is valid.
 
     Examples
     --------
@@ -186,7 +187,7 @@ def prune_layers(
     """
     if not 0 <= threshold < 1:
         raise ValueError(f"threshold: expected a share from 0 to below 1, got {threshold}; 0.03 is usual")
-    pruned = copy.deepcopy(model).eval()
+    whole, pruned = (copy.deepcopy(model).eval() for _ in range(2))
     chosen = [layer_curves(model, layer).layer] if layer is not None else list(kan_layers(model))
     chosen = chosen or [layer_curves(model).layer]  # says that there is none
     parts = kan_layers(pruned)
@@ -196,8 +197,12 @@ def prune_layers(
         least = threshold * np.sqrt((curves.spread**2).sum(axis=1, keepdims=True))  # (out, 1)
         kept[name] = curves.spread >= least
         _remove(parts[name], torch.from_numpy(~kept[name]), curves)
-    before, after = (network.point(network(inputs)).double() for network in (_in_evaluation(model), pruned))
+    before, after = (network.point(network(inputs)).double() for network in (whole, pruned))
     error = (after - before)[torch.isfinite(before)]
+    if not len(error):
+        raise ValueError(
+            "inputs: expected maps with valid pixels, got NaN everywhere; take those of validation patches"
+        )
     return pruned, LayerPruning(
         kept=kept,
         rms_error=float(error.square().mean().sqrt()),
@@ -206,13 +211,9 @@ def prune_layers(
     )
 
 
-def _in_evaluation(model: BlueprintModel) -> BlueprintModel:
-    return copy.deepcopy(model).eval()
-
-
 def _weight(layer: FullKAN) -> Tensor:
-    """Return the weights (out, functions, in, pixels of the kernel) in float64."""
-    weight = layer.convolution.weight.detach().to("cpu").double()  # (out, functions in, k, k)
+    """Return the weights (out, functions, in, pixels of the kernel)."""
+    weight = layer.convolution.weight  # (out, functions in, k, k)
     return weight.reshape(len(weight), layer.basis.functions, -1, weight.shape[-1] ** 2)
 
 

@@ -62,11 +62,12 @@ def test_a_reading_is_stopped_by_the_button_and_begun_again(cloud, gate):
     async def visit():
         viewer = VolumeViewer(cloud)
         viewer.read()
-        thread = viewer._reading._thread
+        work = viewer._reading._work
         assert asked.wait(30)
         viewer._reading.button.clicks += 1
         opened.set()
-        thread.join(30)
+        assert work.ended.wait(30)
+        assert isinstance(work.found, InterruptedError)
         assert not viewer._reading.running
         assert viewer._grid is None
         assert viewer._reading.button.label == "Read it, reduced 2×"
@@ -83,12 +84,12 @@ def test_another_cube_ends_the_reading(cloud, gate):
     async def visit():
         viewer = VolumeViewer(cloud)
         viewer.read()
-        thread = viewer._reading._thread
+        work = viewer._reading._work
         assert asked.wait(30)
         opened.set()
         small = lab.SimulationCube(np.full((4, 5, 6), 100.0), cell_size=0.1 * u.pc, name="small")
         viewer.show(small)
-        thread.join(30)
+        assert work.ended.wait(30)
         assert viewer._grid.mean.shape == (4, 5, 6)
         assert not viewer._reading.button.visible
 
@@ -106,6 +107,11 @@ def test_a_cube_that_cannot_be_read_is_said_and_what_was_shown_stays(cloud, tmp_
     assert "NaN or infinity everywhere" in said(viewer)
     assert viewer._grid is before
     assert viewer._reading.button.visible
+
+
+def test_nothing_to_read_is_said():
+    with pytest.raises(ValueError, match="a large cube that waits to be read, got none; show or open one"):
+        VolumeViewer().read()
 
 
 def test_means_and_maxima_are_those_of_the_blocks_with_and_without_blanks():
