@@ -105,7 +105,7 @@ class Node:
 def _check_values(block: str, settings: Mapping[str, Any], where: str) -> None:
     """Let the block's constructor check its settings, on the meta device (no memory, no numbers)."""
     _block, kind, words = on_meta(registry.block_class(block), json.dumps(settings, sort_keys=True))
-    if kind is not None and not issubclass(kind, NotImplementedError):
+    if kind is not None:
         if ";" not in words and "did you mean" not in words:
             words += registry.default_in_words(block, words.partition(":")[0])
         raise (TypeError if issubclass(kind, TypeError) else ValueError)(f"{where}: {words}")
@@ -115,14 +115,20 @@ def _check_values(block: str, settings: Mapping[str, Any], where: str) -> None:
 def on_meta(kind: type[nn.Module], settings: str) -> tuple[nn.Module | None, type[Exception] | None, str]:
     """Return a block on the meta device, or the type and words of what its constructor raises; remembered.
 
-    A constructor that reads its own numbers cannot run there (NotImplementedError): build_model will say what is
-    wrong with such a block.
+    Shapes are checked there, without any numbers: a constructor must not read those of its tensors.
     """
     try:
         with torch.device("meta"):
             return kind(**json.loads(settings)), None, ""
-    except (RuntimeError, TypeError, ValueError) as error:  # the first: more numbers than can be counted
-        return None, type(error), str(error)
+    except (RuntimeError, TypeError, ValueError) as error:
+        words = str(error)
+        if "meta tensor" in words or "meta device" in words:
+            words = (
+                "expected a block that is made without reading numbers of its tensors, since shapes are checked on the meta "
+                f"device, got {words!r}; compute them with math or numpy"
+            )
+            return None, ValueError, words
+        return None, type(error), words  # a RuntimeError: of more numbers than can be counted
 
 
 def check_name(name: Any, what: str) -> None:

@@ -109,3 +109,24 @@ def test_required_setting_is_missing(clean):
     register_block("gain")(Gain)
     with pytest.raises(ValueError, match="node 'n': expected the key 'factor'"):
         Node("n", "gain", {}, ("column_density",))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda x: float(x[-1]), lambda x: x.tolist()[-1], lambda x: x.numpy()[-1]],
+    ids=["item", "list", "numpy"],
+)
+def test_a_block_that_reads_its_tensors_is_refused_with_the_remedy(clean, read):
+    """Shapes are checked on the meta device, where tensors have no numbers."""
+
+    @register_block("reads_numbers")
+    class Reads(nn.Module):
+        def __init__(self, size: int = 4) -> None:
+            super().__init__()
+            self.last = read(torch.linspace(0, 1, size))
+
+        def forward(self, x):
+            return x * self.last
+
+    with pytest.raises(ValueError, match=r"node 'n': expected a block .*; compute them with math or numpy"):
+        Node("n", "reads_numbers", {}, ("column_density",))
