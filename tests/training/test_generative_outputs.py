@@ -48,6 +48,8 @@ def run(request, tmp_path_factory, dataset) -> Run:
 def test_samples_of_both_belong_together(run, dataset):
     history = run.history()
     assert history[-1].training_loss < history[0].training_loss
+    if run.name != "invertible":  # which begins as a Gaussian about the law: here the best there is
+        assert history[-1].validation_loss < history[0].validation_loss
     drawn = run.sample(samples=8)
     assert set(drawn) == set(OUTPUTS)
     assert (drawn["max_density"] >= drawn["mass_weighted_density"]).all()
