@@ -13,6 +13,7 @@ import pytest
 from astropy import units as u
 
 import polaris_lab as lab
+from tests.ui.volume_pages import stats, wait_until
 from widgets import VolumeViewer
 from widgets.volume.files import open_volume
 from widgets.volume.projector import picture
@@ -27,19 +28,6 @@ shell.serve({"volume": lambda: volume_viewer.app(workspace_folder=sys.argv[1])})
 """
 LIMIT = 8e6
 """Page and data, with the cube of 128^3 [bytes]."""
-
-
-def stats(page) -> dict:
-    return page.locator(".volume-view").evaluate("view => view.stats")
-
-
-def wait_until(page, good, seconds: float = 90.0) -> dict:
-    """Wait until the component's counts are as wanted."""
-    end = time.monotonic() + seconds
-    while not good(seen := stats(page)):
-        assert time.monotonic() < end, seen
-        page.wait_for_timeout(100)
-    return seen
 
 
 def rest(page, change=None) -> None:

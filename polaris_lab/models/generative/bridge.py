@@ -62,9 +62,7 @@ class Bridge(Generative):
         standardize: str = "deviation",
         above: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(channels, standardize, above)
-        if in_channels < 1:
-            raise ValueError(f"in_channels: expected a whole number of at least 1, got {in_channels}")
+        super().__init__(in_channels, channels, standardize, above)
         if not (start_noise >= 0 and math.isfinite(start_noise)):
             raise ValueError(f"start_noise: expected a number of 0 or more, got {start_noise}")
         self.levels, self.start_noise = levels, start_noise

@@ -73,9 +73,7 @@ class Diffusion(Generative):
         standardize: str = "deviation",
         above: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(channels, standardize, above)
-        if in_channels < 1:
-            raise ValueError(f"in_channels: expected a whole number of at least 1, got {in_channels}")
+        super().__init__(in_channels, channels, standardize, above)
         if network not in NETWORKS:
             raise ValueError(f"network: unknown name {network!r}: {did_you_mean(network, NETWORKS)}")
         check_scheduler(scheduler)

@@ -45,9 +45,7 @@ class FlowMatching(Generative):
         standardize: str = "deviation",
         above: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(channels, standardize, above)
-        if in_channels < 1:
-            raise ValueError(f"in_channels: expected a whole number of at least 1, got {in_channels}")
+        super().__init__(in_channels, channels, standardize, above)
         self.network = TimeUNet(in_channels + channels, channels, layers, base_filters)
         self.stride, self.receptive_margin = self.network.stride, self.network.receptive_margin
 

@@ -67,7 +67,7 @@ class Invertible(Generative):
         standardize: str = "deviation",
         above: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(channels, standardize, above)
+        super().__init__(in_channels, channels, standardize, above)
         for name, value in (("features", features), ("couplings", couplings)):
             if value < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {value}")

@@ -31,6 +31,8 @@ class Generative(nn.Module, abc.ABC):
 
     Parameters
     ----------
+    in_channels : int
+        Channels of the condition.
     channels : int
         Channels C of the target.
     standardize : {"deviation", "range"}
@@ -62,11 +64,16 @@ class Generative(nn.Module, abc.ABC):
     extent: Tensor
 
     def __init__(
-        self, channels: int = 1, standardize: str = "deviation", above: tuple[int, ...] = ()
+        self,
+        in_channels: int = 1,
+        channels: int = 1,
+        standardize: str = "deviation",
+        above: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
-        if channels < 1:
-            raise ValueError(f"channels: expected a whole number of at least 1, got {channels}")
+        for name, count in (("in_channels", in_channels), ("channels", channels)):
+            if count < 1:
+                raise ValueError(f"{name}: expected a whole number of at least 1, got {count}")
         if standardize not in STANDARDIZE:
             raise ValueError(
                 f"standardize: unknown name {standardize!r}: {did_you_mean(standardize, STANDARDIZE)}"
