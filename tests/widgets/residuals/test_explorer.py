@@ -1,72 +1,19 @@
+"""The explorer of residuals: what it draws is what the library gives."""
+
 from __future__ import annotations
 
-import shutil
-import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy import units as u
 from bokeh.events import SelectionGeometry
-from bokeh.models import Plot
 
 import polaris_lab as lab
 from polaris_lab.training import Run, cross_corrected, fit_baseline, predict, residuals_by_density
+from tests.widgets.residuals.conftest import known
 from widgets import ResidualExplorer, residual_explorer
-from widgets.residuals import jobs as residual_jobs
 from widgets.residuals.figures import RUN_COLOURS
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    """Return a dataset on disk with patches of four clouds."""
-    rng = np.random.default_rng(0)
-    column = 21.5 + 0.4 * rng.normal(size=(24, 16, 16)).cumsum(axis=1) / 3
-    density = column - 18.5 + 0.15 * rng.normal(size=column.shape)
-    return lab.PatchDataset.from_arrays(
-        {"column_density": 10**column},
-        {"mass_weighted_density": 10**density},
-        pixel_size=0.05 * u.pc,
-        split=["training"] * 12 + ["validation"] * 12,
-        cloud=np.repeat(list("abcdefgh"), 3).tolist(),
-    ).save(tmp_path_factory.mktemp("data") / "data.zarr")
-
-
-@pytest.fixture(scope="module")
-def runs(dataset, tmp_path_factory):
-    """Return a workspace with a run that states its error and one that does not."""
-    folder = tmp_path_factory.mktemp("work")
-    for name, head, loss in (("plain", "point", "mse"), ("stated", "gaussian", "nll")):
-        blueprint = lab.Blueprint.unet(
-            layers=1, base_filters=4, attention=False, reference_scale=2.0, head=head
-        )
-        config = lab.TrainingConfig(epochs=2, batch_size=4, seed=1, device="cpu", loss=loss)
-        Run.create(folder / name, blueprint, dataset, config).train(progress=False)
-    return folder
-
-
-@pytest.fixture
-def workspace(runs, tmp_path):
-    """Return a copy of the workspace that the test may change."""
-    return Path(shutil.copytree(runs, tmp_path / "work"))
-
-
-@pytest.fixture
-def explorer(runs):
-    return ResidualExplorer(runs / "plain")
-
-
-@pytest.fixture
-def pair(runs):
-    return ResidualExplorer(runs / "plain", runs / "stated")
-
-
-def known(runs, name="plain"):
-    """Return prediction and truth of a run, from the library."""
-    run = Run.open(runs / name)
-    data = run.dataset()
-    return predict(run, data).density, data.read(run.target, data.indices("validation"))
 
 
 def test_the_figures_hold_what_the_library_gives(explorer, runs):
@@ -266,128 +213,6 @@ def test_two_pages_share_nothing_that_either_can_change(runs):
     assert second.sides[0].correlation._box.data["left"] == []
     with pytest.raises(ValueError, match="read-only"):
         first.sides[0].judged.target[:] = 1
-
-
-def test_progress_is_shown_and_can_be_cancelled(workspace, monkeypatch):
-    import polaris_lab.training as room
-
-    gate, plain = threading.Event(), room.predict
-
-    def slowly(*arguments, on_progress, **choices):
-        on_progress(4, 12)
-        assert gate.wait(30)
-        on_progress(8, 12)
-        return plain(*arguments, **choices)
-
-    monkeypatch.setattr(room, "predict", slowly, raising=False)
-    explorer = ResidualExplorer(workspace / "plain", wait=False)
-    side = explorer.sides[0]
-    deadline = time.monotonic() + 30
-    while side.bar.value != 33:
-        assert explorer.refresh()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert "Predicting: 4 of 12 patches" in side.state.object
-    assert side.stop.visible
-    side.cancel()
-    explorer.refresh()
-    assert side.stop.disabled
-    gate.set()
-    side.wait()
-    explorer.refresh()
-    assert side.state.title == "plain: stopped"
-    assert side.again.visible
-    explorer._wait = True
-    explorer.again()
-    assert side.state.severity == "success"
-
-
-def test_a_run_deleted_while_shown_is_said_and_the_page_lives(workspace):
-    explorer = ResidualExplorer(workspace / "plain")
-    shutil.move(workspace / "plain", workspace / "elsewhere")
-    explorer.refresh()
-    assert explorer.sides[0].state.title == "plain: missing"
-    assert "What is seen was computed before" in explorer.sides[0].state.object
-    explorer.patch = 2  # the page lives
-    shutil.move(workspace / "elsewhere", workspace / "plain")
-    explorer.refresh()
-    assert explorer.sides[0].state.severity == "success"
-
-
-def test_weights_that_changed_are_said(workspace):
-    explorer = ResidualExplorer(workspace / "plain")
-    (workspace / "plain" / "best.safetensors").touch()
-    explorer.refresh()
-    assert explorer.sides[0].state.title == "plain: changed since"
-    assert explorer.sides[0].again.visible
-
-
-def test_a_run_without_weights_is_said(workspace):
-    for name in ("best.safetensors", "history.jsonl", "last.ckpt"):
-        (workspace / "plain" / name).unlink()
-    explorer = ResidualExplorer(workspace / "plain")
-    state = explorer.sides[0].state
-    assert state.severity == "error"
-    assert "Train it" in state.object
-    assert explorer.sides[0].again.visible
-    assert not explorer._seen.visible
-
-
-def test_a_run_whose_dataset_is_gone_is_said(workspace, dataset, tmp_path):
-    moved = shutil.copytree(dataset.path, tmp_path / "moved.zarr")
-    blueprint = lab.Blueprint.unet(layers=1, base_filters=4, attention=False, reference_scale=2.0)
-    config = lab.TrainingConfig(epochs=1, batch_size=4, device="cpu")
-    Run.create(workspace / "third", blueprint, lab.PatchDataset.open(moved), config).train(progress=False)
-    shutil.rmtree(moved)
-    explorer = ResidualExplorer(workspace / "third")
-    assert "expected its dataset at" in explorer.sides[0].state.object
-    assert "Put the dataset back" in explorer.sides[0].state.object
-    given = Run.open(workspace / "third", dataset=dataset.path)
-    assert ResidualExplorer(given).sides[0].judged is not None
-
-
-@pytest.mark.parametrize("broken", ['{"epoch": 2, "training_lo', "soup\nsoup\n"])
-def test_a_half_written_or_damaged_history_does_not_matter(workspace, broken):
-    with (workspace / "plain" / "history.jsonl").open("a") as file:
-        file.write(broken)
-    assert ResidualExplorer(workspace / "plain").sides[0].state.severity == "success"
-
-
-@pytest.mark.parametrize("name", ["../plain", "/etc", "link"])
-def test_a_path_outside_the_workspace_is_refused(workspace, name, tmp_path_factory):
-    (workspace / "link").symlink_to(tmp_path_factory.mktemp("elsewhere"))
-    explorer = ResidualExplorer(workspace_folder=workspace, run_path=name)
-    assert "inside the workspace folder" in explorer.sides[0].state.object
-    explorer.run_path = "plain"
-    assert explorer.sides[0].state.severity == "success"
-
-
-def test_the_page_begins_with_a_trained_run_and_lists_the_others(workspace):
-    page = residual_explorer.app(workspace_folder=workspace)
-    assert page.title == residual_explorer.TITLE
-    field = page.sidebar[0][0][0]
-    assert field.value == "plain"
-    assert field.options == ["plain", "stated"]
-
-
-def test_an_empty_workspace_says_how_to_make_a_run(tmp_path):
-    page = residual_explorer.app(workspace_folder=tmp_path)
-    state = page.main[-1][0][0]
-    assert state.title == "No run"
-    assert "polaris-lab demo" in state.object
-
-
-def test_a_cell_of_a_notebook_holds_choices_and_figures(explorer):
-    root = explorer.__panel__().get_root()
-    titles = {model.title.text for model in root.references() if isinstance(model, Plot)}
-    assert {"Accuracy Acc(σ)", "plain: errors of the patches", "True"} <= titles
-    assert explorer.controls in explorer.__panel__()[0]
-
-
-def test_few_results_are_kept(runs, explorer, monkeypatch):
-    monkeypatch.setattr(residual_jobs, "KEPT", 1)
-    explorer.correction = "isotonic"
-    assert len(residual_jobs._RESULTS) == 1
 
 
 SELECTION_SECONDS = 0.02
